@@ -1,0 +1,28 @@
+"""captum_ext: attribution methods that Captum and PAIR saliency lack, and an exam for all of them.
+
+>>> import captum_ext
+>>> "saliency" in [spec.name for spec in captum_ext.methods()]
+True
+"""
+
+from captum_ext.registry import (
+    MethodSpec,
+    Need,
+    explain,
+    get_method,
+    methods,
+    register,
+    unregister,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MethodSpec",
+    "Need",
+    "explain",
+    "get_method",
+    "methods",
+    "register",
+    "unregister",
+]

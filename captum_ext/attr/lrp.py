@@ -1,0 +1,215 @@
+r"""Layer-wise relevance propagation with one rule for the whole model, and the alpha-beta rule.
+
+A rule says how the relevance :math:`R_j` of a layer's outputs is handed to its inputs. The z rule,
+the epsilon rule and alpha1-beta0 are Captum's; the general alpha-beta rule (Bach et al., PLoS ONE
+2015, eq. 60) is added here as a Captum ``PropagationRule``:
+
+.. math:: R_i = \sum_j \left(\alpha \frac{z_{ij}^+}{z_j^+} - \beta \frac{z_{ij}^-}{z_j^-}\right) R_j
+
+with :math:`z_{ij} = x_i w_{ij}`, its positive and negative parts, and their sums :math:`z_j^\pm`
+over the inputs and the bias.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum.attr import LRP
+from captum.attr._utils.lrp_rules import IdentityRule, PropagationRule
+from captum.log import log_usage
+from torch import Tensor, nn
+
+from captum_ext.checks import check_inputs, check_target, detached
+from captum_ext.forward import Normalize, clear_target_errors
+
+#: Layers with weights that are linear in their input: the ones that a chosen rule is meant for.
+LINEAR_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+#: Layers that only rearrange their input: relevance passes them as gradients do.
+PASSIVE_LAYERS = (nn.Flatten, nn.Unflatten, nn.Identity)
+
+
+class AlphaBetaRule(PropagationRule):
+    """The alpha-beta rule for layers that are linear in their input.
+
+    Relevance is conserved (up to what the bias takes) where an output has both positive and
+    negative contributions and ``alpha - beta = 1``. Inputs of either sign are treated right, which
+    Captum's ``Alpha1_Beta0_Rule`` (positive inputs only) does not.
+
+    Args:
+        alpha: weight of the positive contributions, at least 1.
+        beta: weight of the negative contributions, ``alpha - 1``.
+
+    Raises:
+        ValueError: ``alpha - beta`` is not 1, or ``beta`` is negative.
+
+    Example:
+        >>> layer = nn.Linear(2, 1, bias=False)
+        >>> layer.weight.data = torch.tensor([[3.0, -1.0]])
+        >>> lrp = UniformLRP(nn.Sequential(layer), lambda: AlphaBetaRule(2, 1))
+        >>> lrp.attribute(torch.ones(1, 2), target=0)  # R = 2: 2 * 2 * 3/3, -1 * 2 * (-1)/(-1)
+        tensor([[ 4., -2.]])
+    """
+
+    def __init__(self, alpha: float = 2.0, beta: float = 1.0) -> None:
+        if beta < 0 or abs(alpha - beta - 1) > 1e-9:
+            raise ValueError(
+                f"alpha - beta must be 1 and beta at least 0; got alpha={alpha}, beta={beta}"
+            )
+        self.alpha = alpha
+        self.beta = beta
+
+    def _manipulate_weights(self, module: nn.Module, inputs: Any, outputs: Any) -> None:
+        """Nothing: the positive and the negative weights are both needed, side by side."""
+
+    def forward_hook(self, module: nn.Module, inputs: Any, outputs: Tensor) -> Tensor:
+        """Replaces the layer's backward pass by the rule."""
+        output = _AlphaBeta.apply(inputs[0], outputs.detach(), module, self)
+        result: Tensor = super().forward_hook(module, inputs, output)
+        return result
+
+    def _create_backward_hook_output(self, outputs: Tensor) -> Callable[[Tensor], Tensor]:
+        """Hands the relevance on as it is: Captum's rules divide by the output here."""
+
+        def keep(relevance: Tensor) -> Tensor:
+            self.relevance_output[relevance.device] = relevance.data
+            return relevance
+
+        return keep
+
+
+class _AlphaBeta(torch.autograd.Function):
+    """Gives the layer's output as it is; takes its relevance ``R_j`` back to ``R_i / x_i``.
+
+    Captum's hook on the layer's input then multiplies by ``x_i``, as it does for its own rules.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, output: Tensor, module: nn.Module, rule: AlphaBetaRule
+    ) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.module, ctx.rule = module, rule
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        ratio = ctx.rule.alpha * _ratio(ctx.module, x, relevance, sign=1)
+        if ctx.rule.beta:
+            ratio = ratio - ctx.rule.beta * _ratio(ctx.module, x, relevance, sign=-1)
+        return ratio, None, None, None
+
+
+def _ratio(module: nn.Module, x: Tensor, relevance: Tensor, sign: int) -> Tensor:
+    """``sum_j R_j (z_ij / x_i) / z_j`` over the contributions of one sign; 0 where x is 0."""
+    weight: Tensor = module.weight.detach()  # type: ignore[union-attr, operator, assignment]
+    same = (sign * weight).clamp(min=0) * sign
+    with torch.enable_grad():
+        up = x.detach().clamp(min=0).requires_grad_()
+        down = x.detach().clamp(max=0).requires_grad_()
+        z = _without_bias(module, up, same) + _without_bias(module, down, weight - same)
+        if isinstance(module.bias, Tensor):
+            bias = (sign * module.bias.detach()).clamp(min=0) * sign
+            z = z + (bias if isinstance(module, nn.Linear) else _per_channel(bias, z))
+        # An output without contributions of this sign has nothing to share out.
+        blank = z == 0
+        share = torch.where(blank, 0, relevance / torch.where(blank, 1, z)).detach()
+        of_up, of_down = torch.autograd.grad(z, (up, down), share)
+    return torch.where(x > 0, of_up, torch.where(x < 0, of_down, 0))
+
+
+def _without_bias(module: nn.Module, x: Tensor, weight: Tensor) -> Tensor:
+    if isinstance(module, nn.Linear):
+        return nn.functional.linear(x, weight)
+    result: Tensor = module._conv_forward(x, weight, None)  # type: ignore[operator]
+    return result
+
+
+def _per_channel(values: Tensor, like: Tensor) -> Tensor:
+    return values.reshape(1, -1, *[1] * (like.dim() - 2))
+
+
+class UniformLRP(LRP):
+    """Captum's LRP with one rule for every linear layer, chosen here and not by marking the model.
+
+    Captum's ``LRP`` takes rules from attributes ``module.rule`` that the caller sets; this class
+    takes one and leaves the model as it was. Layers without weights keep Captum's rules.
+    Relevance passes ``Flatten``, ``Unflatten`` and ``Identity`` unchanged, and a
+    :class:`~captum_ext.forward.Normalize` as if it were not there. LRP is defined on the logits: a
+    softmax in the model is refused.
+
+    Args:
+        model: a module built of the layers that Captum's LRP knows.
+        rule: makes one rule object (called once per layer).
+
+    Source: Bach et al., PLoS ONE 2015; Montavon et al., Explainable AI 2019, ch. 10.
+
+    Example:
+        >>> from captum.attr._utils.lrp_rules import EpsilonRule
+        >>> lrp = UniformLRP(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), EpsilonRule)
+        >>> lrp.attribute(torch.rand(3, 1, 2, 2), target=0).shape
+        torch.Size([3, 1, 2, 2])
+    """
+
+    def __init__(self, model: nn.Module, rule: Callable[[], PropagationRule]) -> None:
+        super().__init__(model)
+        self.rule = rule
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self, inputs: Any, target: Any = None, additional_forward_args: Any = None, **kwargs: Any
+    ) -> Any:
+        """Captum's arguments and result; the relevance carries no autograd graph.
+
+        Raises:
+            ValueError: inputs that are not finite or not aligned, or a target that does not fit.
+            TypeError: the model has a layer that no rule is known for (a softmax, for one).
+        """
+        tensors = check_inputs(inputs)
+        check_target(target, tensors[0].shape[0])
+        copies = tuple(tensor.detach().clone() for tensor in tensors)
+        with clear_target_errors(self.model, copies, target, additional_forward_args):
+            result = super().attribute.__wrapped__(
+                self,
+                copies if isinstance(inputs, tuple) else copies[0],
+                target,
+                additional_forward_args,
+                **kwargs,
+            )
+        return detached(result)
+
+    def _get_layers(self, model: nn.Module) -> None:
+        super()._get_layers(model)
+        self.layers: list[nn.Module] = [
+            layer for layer in self.layers if not isinstance(layer, PASSIVE_LAYERS)
+        ]
+
+    def _check_and_attach_rules(self) -> None:
+        try:
+            for layer in self.layers:
+                rule = self._rule_of(layer)
+                if rule is not None:
+                    rule.relevance_input = defaultdict(list)
+                    rule.relevance_output = {}
+                    layer.activations = {}  # type: ignore[assignment]
+                    layer.rule = rule  # type: ignore[assignment]
+            super()._check_and_attach_rules()
+        except TypeError:
+            self._remove_rules()
+            self._clear_properties()
+            raise
+
+    def _rule_of(self, layer: nn.Module) -> PropagationRule | None:
+        if isinstance(layer, Normalize):
+            return IdentityRule()
+        return self.rule() if isinstance(layer, LINEAR_LAYERS) else None
+
+    def _clear_properties(self) -> None:
+        # Captum names another attribute here and so leaves the activations on the layers.
+        super()._clear_properties()
+        for layer in self.layers:
+            if hasattr(layer, "activations"):
+                del layer.activations

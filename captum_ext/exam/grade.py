@@ -1,0 +1,279 @@
+"""Asks methods about a model whose answer is known, and grades what they say."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from captum_ext.exam.center_pixel import CenterPixelModel
+from captum_ext.forward import Passes, count_passes
+from captum_ext.randomness import GeneratorLike, seed_of
+from captum_ext.registry import explain
+from captum_ext.spec import MethodSpec, Need
+
+#: A hit: the true pixel outweighs all others together.
+HIT_SHARE = 0.5
+
+
+@dataclass
+class Answer:
+    """What one method said about one image, and what it cost.
+
+    Attributes:
+        method: the method's name.
+        image: index of the image.
+        target: the class that was explained.
+        output: which output of the model was explained; a method that is defined on logits only
+            explains the logit whatever the exam asks for.
+        status: ``"ok"``, ``"skipped"`` (the method does not apply) or ``"failed"``.
+        detail: why it was skipped or failed, or what is odd about the answer.
+        rank: the center's place among all pixels by \\|attribution\\|; 1 is best, ties share the
+            mean of their places.
+        share: the center's part of the sum of \\|attribution\\|; 0 where all is zero.
+        hit: the center has more \\|attribution\\| than all other pixels together. (To be merely
+            the highest pixel is not enough: rounding errors, or a spread of nuisance, have a
+            highest pixel too.)
+        passes: examples sent through the model.
+        seconds: wall time.
+        attribution: ``[1, D, D]``.
+    """
+
+    method: str
+    image: int
+    target: int
+    output: str
+    status: str = "ok"
+    detail: str = ""
+    rank: float = math.nan
+    share: float = math.nan
+    hit: bool = False
+    passes: Passes = field(default_factory=Passes)
+    seconds: float = 0.0
+    attribution: Tensor | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A method's answers in one line; each interval is one of 95 % confidence.
+
+    Attributes:
+        method: the method's name.
+        status: ``"ok"``, or, where no answer is, why.
+        n_images: answers that count.
+        hits: how many of them are hits.
+        hit_interval: of the hit rate (Wilson).
+        rank, rank_interval: mean of the center's rank (Student's t).
+        share, share_interval: mean of the center's share (Student's t).
+        forward, backward: mean passes.
+        seconds: mean wall time.
+        output: the output that was explained.
+    """
+
+    method: str
+    status: str
+    n_images: int
+    hits: int
+    hit_interval: tuple[float, float]
+    rank: float
+    rank_interval: tuple[float, float]
+    share: float
+    share_interval: tuple[float, float]
+    forward: float
+    backward: float
+    seconds: float
+    output: str
+
+
+def answer(
+    model: CenterPixelModel,
+    image: Tensor,
+    spec: MethodSpec,
+    target: int | None = None,
+    generator: GeneratorLike = None,
+    index: int = 0,
+) -> Answer:
+    """Asks one method about one image.
+
+    Args:
+        model: whose answer is known.
+        image: ``[1, 1, D, D]`` in [0, 1].
+        spec: the method; it runs with its defaults at pixel resolution.
+        target: the class to explain; None takes the predicted one.
+        generator: seed of a stochastic method.
+        index: the image's index, to tell answers apart.
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> model, image = CenterPixelModel(size=5), torch.full((1, 1, 5, 5), 100 / 255)
+        >>> answer(model, image, get_method("occlusion")).hit
+        True
+    """
+    asked = model.with_output("logit") if Need.LOGITS in spec.needs else model
+    if target is None:
+        with torch.no_grad():
+            target = int(model(image).argmax(1))
+    result = Answer(spec.name, index, target, asked.output)
+    n_features = image[0].numel()
+    if spec.max_features is not None and n_features > spec.max_features:
+        result.status = "skipped"
+        result.detail = f"does not scale to {n_features} features (at most {spec.max_features})"
+        return result
+    try:
+        spec.make(asked)
+    except (TypeError, ValueError) as error:
+        result.status, result.detail = "skipped", str(error)
+        return result
+    start = time.perf_counter()
+    try:
+        with count_passes(asked) as result.passes:
+            attribution = explain(
+                asked, image, target, spec, resolution="pixel", generator=generator
+            )
+    except Exception as error:
+        result.status, result.detail = "failed", f"{type(error).__name__}: {error}"
+        return result
+    finally:
+        result.seconds = time.perf_counter() - start
+    result.attribution = attribution[0]
+    with torch.no_grad():
+        output = asked(image)[0, target]
+    floor = float(output.abs()) * torch.finfo(output.dtype).eps
+    result.rank, result.share, result.hit = score(attribution, model.ground_truth(), floor)
+    if float(attribution.abs().max()) < floor:
+        result.detail = "all below rounding error"
+    if not torch.isfinite(attribution).all():
+        result.status, result.detail = "failed", "the attribution is not finite"
+    return result
+
+
+def score(attribution: Tensor, truth: Tensor, floor: float = 0.0) -> tuple[float, float, bool]:
+    """Rank, share and hit of the one true pixel.
+
+    Args:
+        attribution: ``[1, 1, D, D]``.
+        truth: the same shape, bool, true at one pixel.
+        floor: magnitudes below count as zero. The exam takes the rounding error of the explained
+            output: a map that is smaller everywhere says nothing, however neat its pattern.
+
+    Returns:
+        ``(rank, share, hit)`` as :class:`Answer` defines them; NaN and a miss where the
+        attribution is not finite.
+
+    Example:
+        >>> truth = torch.tensor([[[[False, True], [False, False]]]])
+        >>> score(torch.tensor([[[[0.0, -3.0], [1.0, 0.0]]]]), truth)
+        (1.0, 0.75, True)
+    """
+    magnitude = attribution.abs().double()
+    magnitude = torch.where(magnitude < floor, 0, magnitude)
+    total = float(magnitude.sum())
+    if not math.isfinite(total):
+        return math.nan, math.nan, False
+    center = magnitude[truth]
+    higher = int((magnitude > center).sum())
+    ties = int((magnitude == center).sum()) - 1
+    share = float(center) / total if total > 0 else 0.0
+    return higher + ties / 2 + 1, share, share > HIT_SHARE
+
+
+def examine(
+    model: CenterPixelModel,
+    images: Tensor,
+    specs: Sequence[MethodSpec],
+    target: int | None = None,
+    generator: GeneratorLike = None,
+    on_start: Callable[[MethodSpec, int], None] | None = None,
+) -> Iterator[Answer]:
+    """Asks every method about every image, image by image, yielding each answer as it comes.
+
+    Args:
+        model: whose answer is known.
+        images: ``[N, 1, D, D]`` in [0, 1].
+        specs: the methods.
+        target: the class to explain; None takes each image's predicted one.
+        generator: seed of the stochastic methods.
+        on_start: called with the method and the image's index before each answer.
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> model, images = CenterPixelModel(size=5), torch.rand(2, 1, 5, 5)
+        >>> [result.hit for result in examine(model, images, [get_method("feature_ablation")])]
+        [True, True]
+    """
+    seed = seed_of(generator)
+    for index in range(len(images)):
+        for spec in specs:
+            if on_start is not None:
+                on_start(spec, index)
+            yield answer(model, images[index : index + 1], spec, target, seed, index)
+
+
+def grade(answers: Iterable[Answer]) -> list[Grade]:
+    """One grade per method, best first: by hits, then by the center's share.
+
+    Args:
+        answers: from :func:`examine` (or :func:`answer`).
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> model, images = CenterPixelModel(size=5), torch.rand(2, 1, 5, 5)
+        >>> specs = [get_method("saliency"), get_method("occlusion")]
+        >>> [result.method for result in grade(examine(model, images, specs))]
+        ['occlusion', 'saliency']
+    """
+    by_method: dict[str, list[Answer]] = {}
+    for result in answers:
+        by_method.setdefault(result.method, []).append(result)
+    grades = [_grade_method(results) for results in by_method.values()]
+    return sorted(grades, key=lambda g: (g.n_images == 0, -g.hits, -_number(g.share)))
+
+
+def _number(value: float) -> float:
+    return value if math.isfinite(value) else -1.0
+
+
+def _grade_method(results: list[Answer]) -> Grade:
+    good = [result for result in results if result.status == "ok"]
+    problems = [f"{r.status}: {r.detail}" for r in results if r.status != "ok"]
+    status = "ok" if not problems else f"{len(problems)} of {len(results)} {problems[0]}"
+    hits = sum(result.hit for result in good)
+    rank, rank_interval = _mean_interval([result.rank for result in good])
+    share, share_interval = _mean_interval([result.share for result in good])
+    if good:
+        wilson = stats.binomtest(hits, len(good)).proportion_ci(method="wilson")
+        hit_interval = (float(wilson.low), float(wilson.high))
+    else:
+        hit_interval = (math.nan, math.nan)
+    return Grade(
+        method=results[0].method,
+        status=status,
+        n_images=len(good),
+        hits=hits,
+        hit_interval=hit_interval,
+        rank=rank,
+        rank_interval=rank_interval,
+        share=share,
+        share_interval=share_interval,
+        forward=_mean_interval([result.passes.forward for result in good])[0],
+        backward=_mean_interval([result.passes.backward for result in good])[0],
+        seconds=_mean_interval([result.seconds for result in good])[0],
+        output=results[0].output,
+    )
+
+
+def _mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """Mean with Student's 95 % interval; NaN where there are too few values."""
+    if not values:
+        return math.nan, (math.nan, math.nan)
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return mean, (math.nan, math.nan)
+    spread = float(stats.sem(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * spread
+    return mean, (mean - half, mean + half)

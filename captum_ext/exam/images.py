@@ -1,0 +1,124 @@
+"""Images for the exam: photographs turned gray, resized and rounded to gray levels, or noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from skimage.color import rgb2gray
+from skimage.transform import resize
+from torch import Tensor
+
+from captum_ext.checks import check_int
+from captum_ext.exam.center_pixel import WHITE
+
+#: Photographs that ship inside scikit-image.
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee")
+#: Names that :func:`gray_levels` knows beside paths.
+IMAGES = (*PHOTOGRAPHS, "random")
+
+
+def gray_levels(source: str | Path, size: int, n_classes: int = 256, seed: int = 0) -> Tensor:
+    """An image whose every pixel is one of ``n_classes`` gray levels.
+
+    Args:
+        source: ``"astronaut"``, ``"chelsea"``, ``"coffee"``, ``"random"`` (each pixel uniform over
+            the levels), or the path of an image file.
+        size: height and width in pixels; the image is resized, not cropped.
+        n_classes: number of levels; level c is the value c / 255.
+        seed: of the random image.
+
+    Returns:
+        ``[1, 1, size, size]`` in float64.
+
+    Raises:
+        ValueError: the file cannot be read as an image.
+
+    Example:
+        >>> gray_levels("chelsea", 9).shape
+        torch.Size([1, 1, 9, 9])
+    """
+    check_int(size, "size", minimum=3)
+    if source == "random":
+        levels = np.random.default_rng(seed).integers(0, n_classes, (size, size))
+    else:
+        gray = resize(_gray(source), (size, size), anti_aliasing=True)
+        levels = np.rint(np.clip(gray, 0, 1) * (n_classes - 1))
+    return torch.from_numpy(levels / WHITE)[None, None]
+
+
+def set_center(image: Tensor, level: int, n_classes: int = 256) -> Tensor:
+    """A copy of ``image [B, 1, D, D]`` with gray level ``level`` at the center.
+
+    Raises:
+        ValueError: ``level`` is not below ``n_classes``.
+
+    Example:
+        >>> set_center(torch.zeros(1, 1, 3, 3), 51)[0, 0, 1, 1].item()  # doctest: +ELLIPSIS
+        0.2...
+    """
+    if check_int(level, "center_value", minimum=0) >= n_classes:
+        raise ValueError(f"center_value must be below {n_classes}; got {level}")
+    result = image.clone()
+    result[..., image.shape[-2] // 2, image.shape[-1] // 2] = level / WHITE
+    return result
+
+
+def exam_images(
+    source: str | Path,
+    n_images: int,
+    size: int,
+    n_classes: int = 256,
+    center_value: int | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """Images to examine methods on: the wanted one first, then others with random intensities.
+
+    Args:
+        source: of the first image, see :func:`gray_levels`.
+        n_images: how many; the others take turns among :data:`IMAGES`, and their center gets a
+            gray level drawn evenly.
+        size: height and width in pixels.
+        n_classes: number of gray levels.
+        center_value: the first image's center; None leaves it as photographed.
+        seed: of the random images and intensities.
+
+    Returns:
+        ``[n_images, 1, size, size]`` in float64.
+
+    Example:
+        >>> exam_images("coffee", 3, size=9).shape
+        torch.Size([3, 1, 9, 9])
+    """
+    check_int(n_images, "n_images", minimum=1)
+    first = gray_levels(source, size, n_classes, seed)
+    if center_value is not None:
+        first = set_center(first, center_value, n_classes)
+    levels = np.random.default_rng([seed, 1]).integers(0, n_classes, n_images)
+    images = [first]
+    for index in range(1, n_images):
+        image = gray_levels(IMAGES[index % len(IMAGES)], size, n_classes, seed + index)
+        images.append(set_center(image, int(levels[index]), n_classes))
+    return torch.cat(images)
+
+
+def _gray(source: str | Path) -> np.ndarray:
+    """``[H, W]`` in [0, 1]."""
+    if source in PHOTOGRAPHS:
+        gray: np.ndarray = rgb2gray(getattr(skimage.data, str(source))())
+        return gray
+    try:
+        with Image.open(source) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode.startswith("I"):
+                return np.asarray(picture, dtype=np.float64) / 65535
+            return rgb2gray(np.asarray(picture.convert("RGB")))
+    except FileNotFoundError:
+        raise ValueError(
+            f"image {str(source)!r} does not exist; give a path or one of {', '.join(IMAGES)}"
+        ) from None
+    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"image {str(source)!r} cannot be read as an image: {error}") from error

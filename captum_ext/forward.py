@@ -1,0 +1,329 @@
+"""The only place that runs a model many times: batching, layout, counting, progress.
+
+Perturbation methods spend their life in the model. :class:`Evaluator` makes their perturbed inputs
+batch by batch, so that they never exist all at once, and hands them over in the layout that the
+model is fastest with. :class:`Preprocessed` lets a model that wants normalized input take RGB in
+[0, 1].
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from captum._utils.common import _run_forward, _select_targets
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from captum_ext.checks import as_tuple
+from captum_ext.passes import Passes, count_passes
+
+__all__ = [
+    "Evaluator",
+    "Normalize",
+    "Passes",
+    "Preprocessed",
+    "clear_target_errors",
+    "count_passes",
+    "default_batch_size",
+    "select_target",
+]
+
+#: Perturbed inputs for the given examples and samples: ``(examples [b], samples [b])`` -> a tensor
+#: (or a tuple of tensors) with ``b`` rows.
+Perturb = Callable[[Tensor, Tensor], Tensor | tuple[Tensor, ...]]
+
+# A batch of this many values keeps a CPU busy and in cache: 32 images of 224 x 224.
+BATCH_VALUES = {"cpu": 32 * 3 * 224 * 224}
+ACCELERATOR_BATCH_VALUES = 256 * 3 * 224 * 224
+MAX_BATCH = 1024
+
+
+class Normalize(nn.Module):
+    """``(x - mean) / std`` per channel, for ``[B, C, H, W]`` with ``mean, std [C]``.
+
+    Example:
+        >>> Normalize([0.5], [0.25])(torch.ones(1, 1, 1, 1)).item()
+        2.0
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> None:
+        super().__init__()
+        for name, value in (("mean", mean), ("std", std)):
+            column = torch.as_tensor(value, dtype=torch.get_default_dtype()).reshape(-1, 1, 1)
+            if not torch.isfinite(column).all():
+                raise ValueError(f"{name} must be finite; got {value}")
+            self.register_buffer(name, column.clone())
+        if self.mean.shape != self.std.shape:
+            raise ValueError(
+                "mean and std must have one value per channel each; got "
+                f"{self.mean.numel()} and {self.std.numel()}"
+            )
+        if not (self.std > 0).all():
+            raise ValueError(f"std must be positive; got {self.std.flatten().tolist()}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() < 3 or x.shape[-3] != self.mean.shape[0]:
+            raise ValueError(
+                f"inputs must have {self.mean.shape[0]} channels ([B, C, H, W]); got shape "
+                f"{tuple(x.shape)}"
+            )
+        return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
+
+
+class Preprocessed(nn.Module):
+    """A model that wants normalized images, made to take RGB in [0, 1].
+
+    Wrap once; then colors, baselines and segmenters all speak RGB.
+
+    Args:
+        model: takes ``[B, C, H, W]`` normalized by ``mean`` and ``std``.
+        mean: one value per channel, in [0, 1] units.
+        std: one positive value per channel.
+
+    Raises:
+        ValueError: ``mean`` and ``std`` of different lengths, or ``std`` not positive.
+
+    Example:
+        >>> model = Preprocessed(nn.Identity(), mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
+        >>> model(torch.zeros(1, 3, 2, 2)).unique().tolist()
+        [-1.0]
+    """
+
+    def __init__(
+        self, model: nn.Module, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor
+    ) -> None:
+        super().__init__()
+        self.normalize = Normalize(mean, std)
+        self.model = model
+        self.train(model.training)
+
+    def forward(self, x: Tensor, *args: Any) -> Any:
+        return self.model(self.normalize(x), *args)
+
+
+def default_batch_size(inputs: tuple[Tensor, ...]) -> int:
+    """How many rows like those of ``inputs`` make a good batch on their device.
+
+    Example:
+        >>> default_batch_size((torch.zeros(1, 3, 224, 224),))
+        32
+    """
+    values = BATCH_VALUES.get(inputs[0].device.type, ACCELERATOR_BATCH_VALUES)
+    per_example = sum(tensor[0].numel() for tensor in inputs)
+    return max(1, min(MAX_BATCH, values // per_example))
+
+
+def select_target(output: Tensor, target: Any) -> Tensor:
+    """The output that ``target`` names, for each example (Captum's forms of ``target``).
+
+    Args:
+        output: ``[B, ...]``.
+        target: see :func:`captum_ext.checks.check_target`.
+
+    Raises:
+        ValueError: ``target`` does not fit or lies outside ``output``.
+
+    Example:
+        >>> select_target(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 0])
+        tensor([2., 3.])
+    """
+    try:
+        return _select_targets(output, target)
+    except (AssertionError, IndexError, RuntimeError) as error:
+        raise ValueError(
+            f"target {target!r} does not fit the model's output of shape {tuple(output.shape)}"
+        ) from error
+
+
+@contextmanager
+def clear_target_errors(
+    forward_func: Callable[..., Any],
+    inputs: tuple[Tensor, ...],
+    target: Any,
+    additional_forward_args: Any = None,
+) -> Iterator[None]:
+    """Turns the errors that a bad ``target`` causes inside Captum into one that names it.
+
+    Only when something has gone wrong is the model run once more, to see whether ``target`` was
+    the cause; any other error passes unchanged.
+
+    Example:
+        >>> model, x = nn.Linear(3, 2), torch.zeros(1, 3)
+        >>> with clear_target_errors(model, (x,), target=5):
+        ...     model(x)[:, 5]
+        Traceback (most recent call last):
+        ...
+        ValueError: target 5 does not fit the model's output of shape (1, 2)
+    """
+    try:
+        yield
+    except (AssertionError, IndexError, RuntimeError) as error:
+        problem = _target_problem(forward_func, inputs, target, additional_forward_args)
+        if problem is None:
+            raise
+        raise problem from error
+
+
+def _target_problem(
+    forward_func: Callable[..., Any],
+    inputs: tuple[Tensor, ...],
+    target: Any,
+    additional_forward_args: Any,
+) -> ValueError | None:
+    try:
+        with torch.no_grad():
+            output = _run_forward(forward_func, inputs, None, additional_forward_args)
+    except Exception:
+        return None
+    try:
+        select_target(output, target)
+    except ValueError as problem:
+        return problem
+    return None
+
+
+class Evaluator:
+    """Streams perturbed inputs through a model and collects the scores.
+
+    Row ``(example, sample)`` of the work is made by the caller's ``perturb``, in batches of
+    ``batch_size``, and forgotten as soon as it is scored: memory does not grow with the number of
+    samples. 4-d batches go in as channels_last, which convolutions prefer. No gradients are kept.
+
+    Args:
+        forward_func: a module or function of one or several tensors ``[b, ...]``.
+        target: which output is the score; Captum's forms, one per example where it is a list or
+            a tensor. None where ``forward_func`` returns the score itself.
+        additional_forward_args: passed to ``forward_func`` after the inputs; a tensor with one
+            row per example follows its example.
+        batch_size: rows per call of the model; None chooses by device and size of an example.
+        channels_last: memory layout of 4-d batches.
+        autocast: a lower precision to compute in (``torch.bfloat16``), or None.
+        show_progress: a bar on stderr.
+        description: the bar's label.
+
+    Example:
+        >>> x = torch.eye(3)
+        >>> evaluator = Evaluator(lambda x: x.sum(1), batch_size=2)
+        >>> evaluator(x, lambda examples, samples: x[examples] * samples[:, None], n_samples=2)
+        tensor([[0., 1.],
+                [0., 1.],
+                [0., 1.]])
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        *,
+        batch_size: int | None = None,
+        channels_last: bool = True,
+        autocast: torch.dtype | None = None,
+        show_progress: bool = False,
+        description: str = "passes",
+    ) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1 or None; got {batch_size}")
+        self.forward_func = forward_func
+        self.target = target
+        self.additional_forward_args = additional_forward_args
+        self.batch_size = batch_size
+        self.channels_last = channels_last
+        self.autocast = autocast
+        self.show_progress = show_progress
+        self.description = description
+
+    def __call__(
+        self, inputs: Tensor | tuple[Tensor, ...], perturb: Perturb, n_samples: int
+    ) -> Tensor:
+        """The scores of all rows.
+
+        Args:
+            inputs: the examples ``[B, ...]``; they say how many there are, how large, and where.
+            perturb: ``perturb(examples, samples)`` gives the perturbed inputs of those rows.
+            n_samples: perturbed inputs per example.
+
+        Returns:
+            ``[B, n_samples]`` (and the output's further dimensions, if any).
+
+        Raises:
+            ValueError: ``target`` does not fit the output, or there is not one score per row.
+        """
+        chunks = [scores for _, _, scores in self.stream(inputs, perturb, n_samples)]
+        scores = torch.cat(chunks)
+        return scores.reshape(-1, n_samples, *scores.shape[1:])
+
+    def stream(
+        self, inputs: Tensor | tuple[Tensor, ...], perturb: Perturb, n_samples: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yields ``(examples [b], samples [b], scores [b, ...])`` batch by batch.
+
+        Rows come example by example, each with its samples in order. Arguments as in
+        :meth:`__call__`.
+        """
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1; got {n_samples}")
+        tensors = as_tuple(inputs)
+        total = tensors[0].shape[0] * n_samples
+        batch_size = self.batch_size or default_batch_size(tensors)
+        with tqdm(
+            total=total,
+            desc=self.description,
+            disable=not self.show_progress,
+            file=sys.stderr,
+        ) as bar:
+            for start in range(0, total, batch_size):
+                rows = torch.arange(start, min(start + batch_size, total), device=tensors[0].device)
+                examples, samples = rows // n_samples, rows % n_samples
+                yield examples, samples, self._scores(perturb(examples, samples), examples)
+                bar.update(len(rows))
+
+    def _scores(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
+        tensors = as_tuple(rows)
+        if self.channels_last:
+            tensors = tuple(
+                tensor.contiguous(memory_format=torch.channels_last)
+                if tensor.dim() == 4
+                else tensor
+                for tensor in tensors
+            )
+        precision = (
+            torch.autocast(tensors[0].device.type, dtype=self.autocast)
+            if self.autocast is not None
+            else nullcontext()
+        )
+        with torch.no_grad(), precision:
+            output = _run_forward(
+                self.forward_func, tensors, None, self._additional_args_of(examples)
+            )
+            scores = select_target(output, self._target_of(examples))
+        if scores.dim() == 0 or scores.shape[0] != len(examples):
+            raise ValueError(
+                "forward_func must return one output per example, batch first; got shape "
+                f"{tuple(scores.shape)} for a batch of {len(examples)}"
+            )
+        return scores if self.autocast is None else scores.to(tensors[0].dtype)
+
+    def _target_of(self, examples: Tensor) -> Any:
+        target = self.target
+        if isinstance(target, list):
+            return [target[index] for index in examples.tolist()]
+        if isinstance(target, Tensor) and target.numel() > 1:
+            return target[examples.to(target.device)]
+        return target
+
+    def _additional_args_of(self, examples: Tensor) -> Any:
+        if self.additional_forward_args is None:
+            return None
+        args = self.additional_forward_args
+        return tuple(
+            arg[examples.to(arg.device)] if isinstance(arg, Tensor) and arg.dim() > 0 else arg
+            for arg in as_tuple(args)
+        )

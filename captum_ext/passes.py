@@ -1,0 +1,100 @@
+"""Counting what any method, Captum's own included, asks of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Passes:
+    """How many examples went forward through a model, and how many backward."""
+
+    forward: int = 0
+    backward: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.forward + self.backward
+
+
+@contextmanager
+def count_passes(model: nn.Module) -> Iterator[Passes]:
+    """Counts the examples that any method sends forward and backward through ``model``.
+
+    A batch of 8 counts 8. A backward pass counts once for each forward pass that it goes back
+    through, also where it starts or ends at a hidden layer. Nothing of the model is changed when
+    the context ends.
+
+    Raises:
+        TypeError: ``model`` is not a module (a plain function has nothing to count at).
+
+    Example:
+        >>> model = nn.Linear(3, 2)
+        >>> with count_passes(model) as passes:
+        ...     model(torch.zeros(8, 3, requires_grad=True)).sum().backward()
+        >>> passes
+        Passes(forward=8, backward=8)
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
+    counter = _PassCounter()
+    handles = [
+        model.register_forward_pre_hook(counter.begin, prepend=True),
+        *(
+            module.register_forward_hook(counter.watch)
+            for module in model.modules()
+            if module is model or not any(module.children())
+        ),
+        model.register_forward_hook(counter.count_forward, with_kwargs=True),
+    ]
+    try:
+        yield counter.passes
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@dataclass(eq=False)
+class _ForwardCall:
+    """One call of the model: its batch size, and the backward passes that have reached it."""
+
+    n_examples: int = 0
+    backward_ids: set[int] = field(default_factory=set)
+
+
+class _PassCounter:
+    def __init__(self) -> None:
+        self.passes = Passes()
+        self._call = _ForwardCall()
+
+    def begin(self, module: nn.Module, args: Any) -> None:
+        self._call = _ForwardCall()
+
+    def count_forward(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        # Counted after the pass: a hook before it may change the batch, as DeepLift's does.
+        tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+        first = next(tensors, None)
+        self._call.n_examples = 1 if first is None or first.dim() == 0 else first.shape[0]
+        self.passes.forward += self._call.n_examples
+
+    def watch(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        # Gradients are watched where they pass a layer, not at the model's input or output,
+        # because they may start at a hidden layer (a representation) or end there (Grad-CAM).
+        for tensor in output if isinstance(output, tuple | list) else (output,):
+            if isinstance(tensor, Tensor) and tensor.requires_grad:
+                tensor.register_hook(partial(self._count_backward, self._call))
+
+    def _count_backward(self, call: _ForwardCall, gradient: Tensor) -> None:
+        backward_id = torch._C._current_graph_task_id()
+        if backward_id not in call.backward_ids:
+            call.backward_ids.add(backward_id)
+            self.passes.backward += call.n_examples

@@ -1,0 +1,307 @@
+"""Which methods exist: Captum's own, ours, and those of third parties.
+
+A method of ours is found by its file in ``captum_ext/attr``; a third party's by the entry-point
+group ``captum_ext.methods``. :func:`explain` runs any of them by name, and :func:`register` puts
+the new ones beside the built-in ones of ``captum.attr`` and ``saliency.core``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+import captum.attr
+from captum.attr import Attribution
+from torch import Tensor, nn
+
+from captum_ext import attr, builtins
+from captum_ext.checks import check_choice, check_inputs, check_target
+from captum_ext.forward import Evaluator, clear_target_errors
+from captum_ext.randomness import GeneratorLike, global_seed, seed_of
+from captum_ext.spec import MethodSpec, Need, Resolution
+
+__all__ = [
+    "MethodSpec",
+    "Need",
+    "explain",
+    "get_method",
+    "methods",
+    "register",
+    "unregister",
+]
+
+logger = logging.getLogger(__name__)
+
+#: Entry points here load to a MethodSpec, or to several.
+METHODS_GROUP = "captum_ext.methods"
+#: Entry points here load to a function without arguments that gives a library's module and the
+#: classes, by name, that :func:`register` shall put into it.
+NAMESPACES_GROUP = "captum_ext.namespaces"
+
+_registered: list[tuple[ModuleType, str]] = []
+
+
+def methods(family: str | None = None) -> list[MethodSpec]:
+    """All known methods: Captum's, ours, third parties', in this order.
+
+    Args:
+        family: only those of one family (``"gradient"``, ``"path"``, ``"perturbation"``, ...).
+
+    Raises:
+        ValueError: no method is of this family.
+
+    Example:
+        >>> [spec.name for spec in methods("cam")]
+        ['grad_cam', 'guided_grad_cam']
+    """
+    specs = list(_specs().values())
+    if family is None:
+        return specs
+    check_choice(family, "family", sorted({spec.family for spec in specs}))
+    return [spec for spec in specs if spec.family == family]
+
+
+def get_method(name: str) -> MethodSpec:
+    """The spec of one method.
+
+    Args:
+        name: its name or title; case, hyphens and blanks do not matter.
+
+    Raises:
+        ValueError: no such method; the message suggests the nearest name.
+
+    Example:
+        >>> get_method("Guided-Backprop").title
+        'Guided Backprop'
+        >>> get_method("salency")
+        Traceback (most recent call last):
+        ...
+        ValueError: unknown method 'salency'; did you mean 'saliency'? ...
+    """
+    specs = _specs()
+    by_key = {_key(spec.title): spec for spec in specs.values()} | {
+        _key(spec.name): spec for spec in specs.values()
+    }
+    if _key(name) in by_key:
+        return by_key[_key(name)]
+    return specs[check_choice(name, "method", specs)]
+
+
+def explain(
+    model: Callable[..., Any],
+    inputs: Any,
+    target: Any = None,
+    method: str | MethodSpec = "integrated_gradients",
+    *,
+    layer: nn.Module | None = None,
+    resolution: Resolution = "image",
+    generator: GeneratorLike = None,
+    **kwargs: Any,
+) -> Any:
+    """Explains ``model`` at ``inputs`` by any registered method, with defaults that suit images.
+
+    Args:
+        model: a module, or a function where the method needs no module. Its mode is not changed:
+            call ``model.eval()`` first.
+        inputs: a tensor ``[B, ...]`` or a tuple of them.
+        target: which output to explain, in Captum's forms; None takes, where the model returns
+            ``[B, classes]``, each example's highest output.
+        method: its name, or a spec.
+        layer: for methods that look into a layer; None takes the last convolution.
+        resolution: ``"pixel"`` treats each pixel as a feature of its own, ``"image"`` takes
+            windows and segments as is usual on photographs; for methods that have the choice.
+        generator: seed (or torch.Generator) of a stochastic method; None is seed 0. The global
+            random state is left as it was.
+        **kwargs: arguments of the method's ``attribute()``, in place of the defaults.
+
+    Returns:
+        Attributions of the shape and dtype of ``inputs``, without autograd graph (and whatever
+        else ``attribute()`` was asked to return).
+
+    Raises:
+        ValueError: unknown method; inputs that are empty, misaligned or not finite; a target that
+            does not fit.
+        TypeError: an argument that the method does not take, or a function where a module is
+            needed.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+        >>> explain(model, torch.rand(2, 3, 2, 2), target=1, method="saliency").shape
+        torch.Size([2, 3, 2, 2])
+    """
+    spec = method if isinstance(method, MethodSpec) else get_method(method)
+    check_choice(resolution, "resolution", ("pixel", "image"))
+    tensors = check_inputs(inputs)
+    check_target(target, tensors[0].shape[0])
+    seed = seed_of(generator)
+    attribution = spec.make(model, layer)
+    accepted = accepted_arguments(attribution)
+    if accepted is not None and not set(kwargs) <= accepted:
+        unknown = sorted(set(kwargs) - accepted)
+        raise TypeError(
+            f"{spec.name} does not take {', '.join(unknown)}; it takes "
+            f"{', '.join(sorted(accepted - {'inputs', 'target'}))}"
+        )
+    if "generator" in (accepted or ()):
+        kwargs["generator"] = seed
+    # Copies, so that no method can leave a mark on the caller's tensors.
+    copies = tuple(tensor.detach().clone() for tensor in tensors)
+    arguments = spec.arguments(copies if isinstance(inputs, tuple) else copies[0], resolution)
+    arguments |= kwargs
+    additional = arguments.get("additional_forward_args")
+    if target is None:
+        target = _predicted(model, copies, additional)
+    with (
+        clear_target_errors(model, copies, target, additional),
+        global_seed(seed),
+        warnings.catch_warnings(),
+    ):
+        # Captum warns that it does what this function asked it to do.
+        warnings.filterwarnings("ignore", message=_ROUTINE_WARNINGS, category=UserWarning)
+        result = attribution.attribute(
+            copies if isinstance(inputs, tuple) else copies[0], target=target, **arguments
+        )
+    return _like_inputs(result, tensors)
+
+
+_ROUTINE_WARNINGS = (
+    r"\s*(Input Tensor \d+ did not already require gradients|Setting (forward, )?backward hooks"
+    r"|You are providing multiple inputs for Lime|Converting a tensor with requires_grad)"
+)
+
+
+def register() -> list[str]:
+    """Makes the new methods importable from ``captum.attr`` and ``saliency.core``.
+
+    Ours and third parties' classes are added to ``captum.attr`` (and its ``__all__``); PAIR
+    adapters are added to ``saliency.core`` by the package ``saliency_adapters``. A name that a
+    library already has is never replaced. Calling it again adds only what is new.
+
+    Returns:
+        The full names of all that is registered now.
+
+    Example:
+        >>> "captum.attr.UniformLRP" in register()
+        True
+        >>> from captum.attr import UniformLRP
+        >>> unregister()
+    """
+    for module, classes in _namespaces():
+        for name, cls in classes.items():
+            if not hasattr(module, name):
+                setattr(module, name, cls)
+                _registered.append((module, name))
+                if hasattr(module, "__all__"):
+                    module.__all__.append(name)
+    return [f"{module.__name__}.{name}" for module, name in _registered]
+
+
+def unregister() -> None:
+    """Takes back what :func:`register` has added, and nothing else."""
+    while _registered:
+        module, name = _registered.pop()
+        if hasattr(module, name):
+            delattr(module, name)
+        if name in getattr(module, "__all__", ()):
+            module.__all__.remove(name)
+
+
+@cache
+def _specs() -> Mapping[str, MethodSpec]:
+    specs: dict[str, MethodSpec] = {}
+    for spec in (*builtins.SPECS, *attr.SPECS, *_third_party_specs()):
+        if spec.name in specs:
+            logger.warning("%s: a method named %r exists; not added", spec.origin, spec.name)
+        else:
+            specs[spec.name] = spec
+    return specs
+
+
+def _third_party_specs() -> list[MethodSpec]:
+    specs: list[MethodSpec] = []
+    for entry_point in entry_points(group=METHODS_GROUP):
+        found = _load(entry_point)
+        for spec in (found,) if isinstance(found, MethodSpec) else found or ():
+            if isinstance(spec, MethodSpec):
+                specs.append(spec)
+            else:
+                logger.warning(
+                    "entry point %s of %s must give MethodSpec objects; got %s",
+                    entry_point.name,
+                    METHODS_GROUP,
+                    type(spec).__name__,
+                )
+    return specs
+
+
+def _namespaces() -> Iterable[tuple[ModuleType, Mapping[str, type]]]:
+    classes = [getattr(attr, name) for name in attr.__all__]
+    classes += [spec.attribution for spec in methods() if spec.origin != "captum"]
+    attributions = {
+        cls.__name__: cls
+        for cls in classes
+        if isinstance(cls, type) and issubclass(cls, Attribution)
+    }
+    yield captum.attr, attributions
+    for entry_point in entry_points(group=NAMESPACES_GROUP):
+        namespace = _load(entry_point)
+        if namespace is not None:
+            yield namespace()
+
+
+def _load(entry_point: EntryPoint) -> Any:
+    # A third party's broken package must not take ours down.
+    try:
+        return entry_point.load()
+    except Exception:
+        logger.warning(
+            "entry point %s of %s cannot be loaded",
+            entry_point.name,
+            entry_point.group,
+            exc_info=True,
+        )
+        return None
+
+
+def _key(name: str) -> str:
+    return "".join(letter for letter in str(name).lower() if letter.isalnum())
+
+
+def accepted_arguments(attribution: Attribution) -> set[str] | None:
+    """Names that ``attribute()`` takes; None where it takes any."""
+    parameters = inspect.signature(attribution.attribute).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters}
+
+
+def _predicted(
+    model: Callable[..., Any], inputs: tuple[Tensor, ...], additional_forward_args: Any
+) -> Any:
+    evaluator = Evaluator(model, additional_forward_args=additional_forward_args)
+    outputs = evaluator(inputs, lambda examples, _: tuple(x[examples] for x in inputs), 1)[:, 0]
+    if outputs.dim() == 1:
+        return None
+    if outputs.dim() == 2:
+        return outputs.argmax(1)
+    raise ValueError(
+        "target must be given for a model whose output has more than two dimensions; its shape is "
+        f"{tuple(outputs.shape)}"
+    )
+
+
+def _like_inputs(result: Any, inputs: tuple[Tensor, ...]) -> Any:
+    """Detached, and attributions of the input's shape in the input's dtype."""
+    if isinstance(result, Tensor):
+        dtype = inputs[0].dtype if inputs[0].is_floating_point() else result.dtype
+        return result.detach().to(dtype)
+    if isinstance(result, tuple):
+        return tuple(_like_inputs(part, inputs) for part in result)
+    return result

@@ -1,0 +1,158 @@
+"""MethodSpec: what captum_ext knows of a method beside its code.
+
+It lies below the registry, because each file in ``captum_ext/attr`` declares its own spec and the
+registry only collects them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+from captum.attr import Attribution
+from torch import Tensor, nn
+
+#: One feature per pixel, or a coarse grid of segments as is usual on photographs.
+Resolution = Literal["pixel", "image"]
+
+#: The arguments of ``attribute()`` that suit these inputs: ``defaults(inputs, resolution)``.
+Defaults = Callable[[tuple[Tensor, ...], Resolution], dict[str, Any]]
+
+
+class Need(str, Enum):
+    """What a method needs of its user or of the model."""
+
+    MODULE = "module"  #: a torch.nn.Module, not any function
+    GRADIENTS = "gradients"  #: a differentiable model
+    LAYER = "layer"  #: a layer of the model
+    REFERENCES = "references"  #: examples of other classes
+    BACKGROUND = "background"  #: a sample of typical inputs
+    PROBABILITIES = "probabilities"  #: a model that returns probabilities
+    LOGITS = "logits"  #: a model without a softmax at its end
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method and what one must know to run it on an image.
+
+    Args:
+        name: identifier, lower case with underscores, unique (``"integrated_gradients"``).
+        title: name for tables and figures (``"Integrated Gradients"``).
+        family: one of :data:`FAMILIES`.
+        paper: authors, venue, year.
+        attribution: the Captum ``Attribution`` subclass.
+        needs: what it needs of the user or the model.
+        build: ``build(model)``, or ``build(model, layer)`` where a layer is needed, gives the
+            attribution object; default: the class itself.
+        defaults: arguments of ``attribute()`` for given inputs.
+        stochastic: draws random numbers.
+        promises_dummy: gives zero wherever the model is blind (the dummy axiom).
+        max_features: features beyond which its cost is out of proportion; None: scales.
+        deviations: checks of the contract that it is known to fail, each with the reason.
+        origin: the distribution that it comes from.
+
+    Raises:
+        ValueError: the name is not an identifier or the family is unknown.
+
+    Example:
+        >>> from captum.attr import Saliency
+        >>> spec = MethodSpec("plain", "Plain gradient", "gradient", "-", Saliency)
+        >>> type(spec.make(nn.Linear(2, 1))).__name__
+        'Saliency'
+    """
+
+    name: str
+    title: str
+    family: str
+    paper: str
+    attribution: type[Attribution]
+    needs: frozenset[Need] = frozenset()
+    build: Callable[..., Attribution] | None = None
+    defaults: Defaults | None = None
+    stochastic: bool = False
+    promises_dummy: bool = False
+    max_features: int | None = None
+    deviations: Mapping[str, str] = field(default_factory=dict)
+    origin: str = "captum_ext"
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier() or self.name != self.name.lower():
+            raise ValueError(f"name must be a lower-case identifier; got {self.name!r}")
+        if self.family not in FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.family!r}")
+        object.__setattr__(self, "needs", frozenset(Need(need) for need in self.needs))
+
+    def make(self, forward_func: Callable[..., Any], layer: nn.Module | None = None) -> Attribution:
+        """The attribution object for a model.
+
+        Args:
+            forward_func: the model.
+            layer: the layer, where the method needs one; None takes the last convolution.
+
+        Raises:
+            TypeError: the method needs a module and was given something else.
+            ValueError: the method needs a layer and none was given or found.
+        """
+        build = self.build or self.attribution
+        if Need.MODULE in self.needs and not isinstance(forward_func, nn.Module):
+            raise TypeError(
+                f"{self.name} needs model to be a torch.nn.Module; got "
+                f"{type(forward_func).__name__}"
+            )
+        if Need.LAYER not in self.needs:
+            return build(forward_func)
+        return build(forward_func, layer if layer is not None else last_convolution(forward_func))
+
+    def arguments(
+        self, inputs: Tensor | tuple[Tensor, ...], resolution: Resolution = "image"
+    ) -> dict[str, Any]:
+        """Default arguments of ``attribute()`` for ``inputs``; tuples only where inputs is one."""
+        if self.defaults is None:
+            return {}
+        if isinstance(inputs, tuple):
+            return self.defaults(inputs, resolution)
+        arguments = self.defaults((inputs,), resolution)
+        return {
+            name: value[0] if isinstance(value, tuple) and len(value) == 1 else value
+            for name, value in arguments.items()
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The spec's facts as plain values, for JSON."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "family": self.family,
+            "paper": self.paper,
+            "class": f"{self.attribution.__module__}.{self.attribution.__qualname__}",
+            "needs": sorted(need.value for need in self.needs),
+            "stochastic": self.stochastic,
+            "origin": self.origin,
+        }
+
+
+FAMILIES = ("gradient", "path", "propagation", "perturbation", "surrogate", "shapley", "cam")
+
+
+def last_convolution(model: Any) -> nn.Module:
+    """The last convolution among the model's modules: the usual layer for class activation maps.
+
+    Raises:
+        ValueError: there is none.
+
+    Example:
+        >>> last_convolution(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3))).out_channels
+        4
+    """
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    layers = [m for m in modules if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d)]
+    if not layers:
+        raise ValueError(
+            f"layer must be given: {type(model).__name__} has no convolution to choose"
+        )
+    return layers[-1]

@@ -1,0 +1,334 @@
+"""The checks of the contract. Each raises an error that says what does not hold."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from captum.attr import NoiseTunnel
+from captum.metrics import infidelity, sensitivity_max
+from torch import Tensor, nn
+
+from captum_ext.checks import as_tuple
+from captum_ext.passes import count_passes
+from captum_ext.randomness import global_seed
+from captum_ext.spec import Need
+from captum_ext.testing.subject import BATCH, CLASSES, SIZE, Subject
+
+TOLERANCE = 1e-9
+BATCH_ARGUMENTS = ("perturbations_per_eval", "internal_batch_size", "nt_samples_batch_size")
+
+
+class NotApplicable(Exception):  # noqa: N818
+    """Raised by a check that does not apply; the message says why."""
+
+
+def _expect(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ValueError(problem)
+
+
+def _expect_like(result: Any, inputs: Any) -> None:
+    _expect(
+        isinstance(result, tuple) == isinstance(inputs, tuple),
+        f"gives a {type(result).__name__} for a {type(inputs).__name__}",
+    )
+    for attribution, tensor in zip(as_tuple(result), as_tuple(inputs), strict=True):
+        _expect(isinstance(attribution, Tensor), f"gives {type(attribution).__name__}")
+        for name in ("shape", "dtype", "device"):
+            got, wanted = getattr(attribution, name), getattr(tensor, name)
+            _expect(got == wanted, f"{name} is {got}, the input's {wanted}")
+        _expect(bool(torch.isfinite(attribution).all()), "is not finite")
+
+
+def _expect_same(result: Any, other: Any, what: str) -> None:
+    for first, second in zip(as_tuple(result), as_tuple(other), strict=True):
+        _expect(first.shape == second.shape, f"{what}: {first.shape} became {second.shape}")
+        distance = float((first - second).abs().max())
+        scale = max(1.0, float(second.abs().max()))
+        _expect(distance <= TOLERANCE * scale, f"{what}: results differ by {distance:.2g}")
+
+
+def _shape_dtype_device(subject: Subject) -> None:
+    for dtype in (torch.float64, torch.float32):
+        inputs = subject.inputs().to(dtype)
+        _expect_like(subject.attribute(inputs, model=subject.model().to(dtype)), inputs)
+
+
+def _tuple_inputs(subject: Subject) -> None:
+    inputs = (subject.inputs(), subject.small_inputs())
+    _expect_like(subject.attribute(inputs, model=subject.model("two_inputs")), inputs)
+
+
+def _target_forms(subject: Subject) -> None:
+    inputs, targets = subject.inputs(), [0, 3, 1]
+    expected = subject.attribute(inputs, target=2)
+    for form in (torch.tensor(2), torch.tensor([2]), [2] * BATCH, torch.full((BATCH,), 2)):
+        _expect_same(subject.attribute(inputs, target=form), expected, f"target={form!r}")
+    each = [
+        subject.attribute(inputs, target=target)[index : index + 1]
+        for index, target in enumerate(targets)
+    ]
+    for form in (targets, torch.tensor(targets)):
+        _expect_same(subject.attribute(inputs, target=form), torch.cat(each), f"target={form!r}")
+
+
+def _target_tuples(subject: Subject) -> None:
+    grid, inputs = subject.model("grid"), subject.inputs()
+    expected = subject.attribute(inputs, target=2)
+    for form in ((1, 0), [(1, 0)] * BATCH):
+        result = subject.attribute(inputs, target=form, model=grid)
+        _expect_same(result, expected, f"target={form!r}")
+
+
+def _target_none(subject: Subject) -> None:
+    inputs = subject.inputs()
+    result = subject.attribute(inputs, target=None, model=subject.model("scalar"))
+    _expect_same(result, subject.attribute(inputs, target=1), "target=None")
+
+
+def _baseline_forms(subject: Subject) -> None:
+    if not subject.has_argument("baselines"):
+        raise NotApplicable("takes no baselines")
+    if subject.spec.needs & {Need.REFERENCES, Need.BACKGROUND}:
+        raise NotApplicable("its baselines are a set of examples")
+    inputs = subject.inputs()
+    expected = subject.attribute(inputs, baselines=torch.full_like(inputs, 0.5))
+    for form in (0.5, torch.full_like(inputs[:1], 0.5)):
+        kind = "tensor of one example" if isinstance(form, Tensor) else "scalar"
+        _expect_same(subject.attribute(inputs, baselines=form), expected, f"baselines: {kind}")
+    two = (inputs, subject.small_inputs())
+    result = subject.attribute(two, model=subject.model("two_inputs"), baselines=(0.5, 0.0))
+    _expect_like(result, two)
+
+
+def _batch_mates(subject: Subject) -> None:
+    inputs = subject.inputs()
+    expected = subject.attribute(inputs)
+    for index in range(BATCH):
+        alone = subject.attribute(inputs[index : index + 1])
+        _expect_same(alone, expected[index : index + 1], f"example {index} without the others")
+
+
+def _batch_size(subject: Subject) -> None:
+    names = [name for name in BATCH_ARGUMENTS if subject.has_argument(name)]
+    if not names:
+        raise NotApplicable("has no batch size")
+    inputs = subject.inputs()
+    for name in names:
+        small, large = (subject.attribute(inputs, **{name: size}) for size in (BATCH, 7))
+        _expect_same(small, large, f"{name}={BATCH} against 7")
+
+
+def _same_seed(subject: Subject) -> None:
+    inputs = subject.inputs()
+    _expect_same(subject.attribute(inputs), subject.attribute(inputs), "the same seed again")
+
+
+def _random_state(subject: Subject) -> None:
+    if subject.built_in and subject.spec.stochastic:
+        raise NotApplicable("draws from the global state; captum_ext.explain() puts it back")
+    attribution, inputs = subject.attribution(subject.model()), subject.inputs()
+    arguments = subject.arguments(attribution, inputs)
+    before = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())  # type: ignore[index, union-attr]
+    attribution.attribute(inputs, target=1, **arguments)
+    after = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())  # type: ignore[index, union-attr]
+    for name, old, new in zip(("torch", "numpy", "python"), before, after, strict=True):
+        same = torch.equal(old, new) if isinstance(old, Tensor) else old == new
+        _expect(same, f"the global random state of {name} changed")
+
+
+def _inputs_untouched(subject: Subject) -> None:
+    for requires_grad in (False, True):
+        inputs = subject.inputs().requires_grad_(requires_grad)
+        original = inputs.detach().clone()
+        subject.attribute(inputs)
+        _expect(torch.equal(inputs.detach(), original), "the inputs changed")
+        _expect(inputs.requires_grad == requires_grad, "requires_grad of the inputs changed")
+        _expect(inputs.grad is None, "the inputs were given a gradient")
+        _expect(not inputs._backward_hooks, "a hook was left on the inputs")
+
+
+def _model_untouched(subject: Subject) -> None:
+    model = subject.model()
+    first = next(iter(model.modules()))
+    first.register_parameter("frozen", nn.Parameter(torch.zeros(1), requires_grad=False))
+    next(iter(model.children())).train()
+    before = _fingerprint(model)
+    subject.attribute(subject.inputs(), model=model)
+    after = _fingerprint(model)
+    for name, old in before.items():
+        _expect(old == after[name], f"{name}: {old} became {after[name]}")
+
+
+def _fingerprint(model: nn.Module) -> dict[str, Any]:
+    """Everything about a model that a method must leave alone."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
+    return {
+        "modes": {name: module.training for name, module in modules.items()},
+        "hooks": {
+            name: [len(getattr(module, kind)) for kind in hooks] for name, module in modules.items()
+        },
+        "attributes": {name: sorted(vars(module)) for name, module in modules.items()},
+        "values": {name: p.detach().flatten().tolist() for name, p in parameters.items()},
+        "requires_grad": {name: p.requires_grad for name, p in parameters.items()},
+        "gradients": {name: p.grad is None for name, p in parameters.items()},
+    }
+
+
+def _no_graph(subject: Subject) -> None:
+    for requires_grad in (False, True):
+        inputs = subject.inputs().requires_grad_(requires_grad)
+        result = subject.attribute(inputs)
+        _expect(not result.requires_grad, "the attribution carries an autograd graph")
+
+
+def _memory_layouts(subject: Subject) -> None:
+    inputs = subject.inputs()
+    expected = subject.attribute(inputs)
+    strided = torch.stack([inputs, inputs], dim=-1)[..., 0]
+    _expect(not strided.is_contiguous(), "the test's own tensor is contiguous")
+    _expect_same(subject.attribute(strided), expected, "non-contiguous inputs")
+    channels_last = inputs.contiguous(memory_format=torch.channels_last)
+    _expect_same(subject.attribute(channels_last), expected, "channels_last inputs")
+
+
+def _plain_function(subject: Subject) -> None:
+    if subject.spec.needs & {Need.MODULE, Need.LAYER}:
+        raise NotApplicable("needs a module")
+    model, inputs = subject.model(), subject.inputs()
+    result = subject.attribute(inputs, model=model.forward)
+    _expect_same(result, subject.attribute(inputs), "a function in place of the module")
+
+
+def _dummy(subject: Subject) -> None:
+    if not subject.spec.promises_dummy:
+        raise NotApplicable("does not promise it")
+    result = subject.attribute(subject.inputs(), model=subject.model("blind"))
+    worst = float(result[..., SIZE // 2 :].abs().max())
+    _expect(worst == 0, f"gives up to {worst:.2g} where the model is blind")
+
+
+def _noise_tunnel(subject: Subject) -> None:
+    attribution, inputs = subject.attribution(subject.model()), subject.inputs()
+    if isinstance(attribution, NoiseTunnel):
+        raise NotApplicable("is a NoiseTunnel")
+    arguments = subject.arguments(attribution, inputs)
+    with global_seed(0):
+        result = NoiseTunnel(attribution).attribute(
+            inputs, nt_samples=2, nt_samples_batch_size=1, stdevs=0.1, target=1, **arguments
+        )
+    _expect(result.shape == inputs.shape, f"NoiseTunnel gives shape {tuple(result.shape)}")
+
+
+def _infidelity(subject: Subject) -> None:
+    model, inputs = subject.model(), subject.inputs()
+    result = subject.attribute(inputs, model=model).detach()
+    with global_seed(0):
+        score = infidelity(
+            model, _disturb, inputs, result, target=1, n_perturb_samples=2, normalize=False
+        )
+    _expect(score.shape == (BATCH,), f"infidelity gives shape {tuple(score.shape)}")
+
+
+def _disturb(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    noise = 0.1 * torch.randn_like(inputs)
+    return noise, inputs - noise
+
+
+def _sensitivity_max(subject: Subject) -> None:
+    attribution, inputs = subject.attribution(subject.model()), subject.inputs()
+    arguments = subject.arguments(attribution, inputs)
+    with global_seed(0):
+        score = sensitivity_max(
+            attribution.attribute, inputs, n_perturb_samples=2, target=1, **arguments
+        )
+    _expect(score.shape == (BATCH,), f"sensitivity_max gives shape {tuple(score.shape)}")
+
+
+def _copy_and_pickle(subject: Subject) -> None:
+    attribution, inputs = subject.attribution(subject.model()), subject.inputs()
+    arguments = subject.arguments(attribution, inputs)
+    with global_seed(0):
+        expected = attribution.attribute(inputs, target=1, **arguments)
+    for twin in (copy.deepcopy(attribution), pickle.loads(pickle.dumps(attribution))):
+        with global_seed(0):
+            result = twin.attribute(inputs, target=1, **arguments)
+        _expect_same(result, expected, "a copy")
+
+
+def _rejects_bad_target(subject: Subject) -> None:
+    for target in ([1] * (BATCH + 1), torch.zeros(BATCH, 2, dtype=torch.long), "cat", 1.5):
+        _expect_rejected(subject, subject.inputs(), "target", target=target)
+    _expect_rejected(subject, subject.inputs(), "target", target=CLASSES, may_run=True)
+
+
+def _rejects_misaligned(subject: Subject) -> None:
+    inputs = (subject.inputs(), subject.small_inputs()[:2])
+    _expect_rejected(subject, inputs, "inputs", model=subject.model("two_inputs"))
+
+
+def _rejects_non_finite(subject: Subject) -> None:
+    for value in (float("nan"), float("inf")):
+        inputs = subject.inputs()
+        inputs[1, 0, 0, 0] = value
+        _expect_rejected(subject, inputs, "inputs")
+
+
+def _expect_rejected(
+    subject: Subject,
+    inputs: Any,
+    argument: str,
+    target: Any = 1,
+    model: nn.Module | None = None,
+    may_run: bool = False,
+) -> None:
+    model = subject.model() if model is None else model
+    with count_passes(model) as passes:
+        try:
+            subject.attribute(inputs, target=target, model=model)
+        except (TypeError, ValueError) as error:
+            _expect(argument in str(error), f"the error does not name {argument}: {error}")
+        except Exception as error:
+            raise ValueError(f"raises {type(error).__name__}: {error}") from error
+        else:
+            raise ValueError(f"accepts {argument} {target if argument == 'target' else ''}")
+    _expect(may_run or passes.total == 0, "raises only after the model has run")
+
+
+#: The checks by name, in the order in which they run.
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    function.__name__.removeprefix("_"): function
+    for function in (
+        _shape_dtype_device,
+        _tuple_inputs,
+        _target_forms,
+        _target_tuples,
+        _target_none,
+        _baseline_forms,
+        _batch_mates,
+        _batch_size,
+        _same_seed,
+        _random_state,
+        _inputs_untouched,
+        _model_untouched,
+        _no_graph,
+        _memory_layouts,
+        _plain_function,
+        _dummy,
+        _noise_tunnel,
+        _infidelity,
+        _sensitivity_max,
+        _copy_and_pickle,
+        _rejects_bad_target,
+        _rejects_misaligned,
+        _rejects_non_finite,
+    )
+}
+BAD_INPUT_CHECKS = ("rejects_bad_target", "rejects_misaligned", "rejects_non_finite")

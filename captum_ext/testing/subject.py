@@ -1,0 +1,126 @@
+"""A method on trial, and the tiny models and inputs that it is tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum.attr import Attribution
+from torch import Tensor, nn
+
+from captum_ext.randomness import global_seed
+from captum_ext.registry import accepted_arguments
+from captum_ext.spec import MethodSpec, Need
+
+BATCH, SIZE, CLASSES = 3, 6, 4
+
+
+class _Plain(nn.Module):
+    """A small convolutional classifier of ``[B, 3, 6, 6]``."""
+
+    def __init__(self, width: int = SIZE) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.flatten = nn.Flatten()
+        self.linear = nn.Linear(4 * SIZE * width, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.flatten(self.relu(self.conv(x))))
+        return logits
+
+
+class _Blind(_Plain):
+    """Sees the left half only."""
+
+    def __init__(self) -> None:
+        super().__init__(SIZE // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x[..., : SIZE // 2])
+
+
+class _Scalar(_Plain):
+    """One score per example, ``[B]``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[:, 1]
+
+
+class _Grid(_Plain):
+    """Outputs ``[B, 2, 2]``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).reshape(-1, 2, 2)
+
+
+class _TwoInputs(nn.Module):
+    """Takes ``[B, 3, 6, 6]`` and ``[B, 1, 4, 4]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(1, 2, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.linear = nn.Linear(4 * SIZE**2 + 2 * 4**2, CLASSES)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        features = torch.cat([self.first(x).flatten(1), self.second(y).flatten(1)], dim=1)
+        logits: Tensor = self.linear(self.relu(features))
+        return logits
+
+
+_MODELS: dict[str, Callable[[], nn.Module]] = {
+    "plain": _Plain,
+    "blind": _Blind,
+    "scalar": _Scalar,
+    "grid": _Grid,
+    "two_inputs": _TwoInputs,
+}
+
+
+class Subject:
+    """A method on trial, with the models and inputs that it is tried on."""
+
+    def __init__(self, spec: MethodSpec) -> None:
+        self.spec = spec
+        self.built_in = spec.origin == "captum"
+
+    def model(self, kind: str = "plain") -> nn.Module:
+        torch_state = torch.get_rng_state()
+        torch.manual_seed(0)
+        model = _MODELS[kind]().double().eval()
+        torch.set_rng_state(torch_state)
+        if Need.PROBABILITIES in self.spec.needs:
+            model = nn.Sequential(model, nn.Softmax(dim=1)).eval()
+        return model
+
+    def inputs(self, seed: int = 1) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.rand(BATCH, 3, SIZE, SIZE, generator=generator, dtype=torch.float64)
+
+    def small_inputs(self) -> Tensor:
+        generator = torch.Generator().manual_seed(2)
+        return torch.rand(BATCH, 1, 4, 4, generator=generator, dtype=torch.float64)
+
+    def attribution(self, model: Any) -> Attribution:
+        return self.spec.make(model)
+
+    def arguments(self, attribution: Attribution, inputs: Any, seed: int = 0) -> dict[str, Any]:
+        arguments = self.spec.arguments(inputs, "pixel")
+        if "generator" in (accepted_arguments(attribution) or ()):
+            arguments["generator"] = seed
+        return arguments
+
+    def attribute(
+        self, inputs: Any, target: Any = 1, model: Any = None, seed: int = 0, **kwargs: Any
+    ) -> Any:
+        attribution = self.attribution(self.model() if model is None else model)
+        arguments = self.arguments(attribution, inputs, seed) | kwargs
+        with global_seed(seed):
+            return attribution.attribute(inputs, target=target, **arguments)
+
+    def has_argument(self, name: str) -> bool:
+        accepted = accepted_arguments(self.attribution(self.model()))
+        return name in (accepted or ()) or name in self.spec.arguments(self.inputs(), "pixel")

@@ -1,0 +1,160 @@
+"""Figures. Each function draws into a matplotlib figure and returns it; nothing is shown or saved.
+
+``captum.attr.visualization`` clips outliers before it draws, which hides a single important pixel;
+heat maps whose extremes matter are therefore drawn here, on a symmetric red-blue scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+#: Red is evidence for the class, blue against it.
+SIGNED_COLORS = "RdBu_r"
+COLUMNS = 9
+CROP = 5
+# Inches: a heat map's column, a row with its captions, the side panels, the title.
+_CELL, _ROW, _SIDE, _HEAD = 1.3, 1.56, 2.2, 0.5
+_INK = "#222222"
+_GOOD, _BAD = "#1a7f37", "#b42318"
+
+
+def draw_signed(axes: Axes, values: Tensor | np.ndarray) -> None:
+    """Draws one heat map on a symmetric red-blue scale; white is zero.
+
+    Args:
+        axes: where to draw.
+        values: ``[H, W]``.
+
+    Example:
+        >>> axes = Figure().subplots()
+        >>> draw_signed(axes, np.array([[-1.0, 2.0]]))
+        >>> axes.images[0].get_clim() == (-2.0, 2.0)
+        True
+    """
+    array = np.asarray(values)
+    bound = float(np.abs(array[np.isfinite(array)]).max(initial=0.0)) or 1.0
+    axes.imshow(array, cmap=SIGNED_COLORS, vmin=-bound, vmax=bound, interpolation="nearest")
+    _bare(axes)
+
+
+def exam_figure(
+    image: Tensor,
+    heat_maps: Mapping[str, Tensor],
+    notes: Mapping[str, tuple[bool, str]],
+    facts: Sequence[str],
+    top_classes: Sequence[tuple[str, float]],
+    title: str,
+) -> Figure:
+    """What every method says about one exam image.
+
+    A column per method: above, its whole heat map with its range; below, the middle of it. At the
+    left the image and the facts, at the right the model's top classes. Many methods wrap into
+    several bands.
+
+    Args:
+        image: ``[1, D, D]`` in [0, 1].
+        heat_maps: ``[1, D, D]`` by method title.
+        notes: by method title, whether it is right and a line to write below.
+        facts: lines to write below the image.
+        top_classes: class names with probabilities, highest first.
+        title: of the figure.
+
+    Example:
+        >>> import torch
+        >>> map_ = torch.rand(1, 9, 9)
+        >>> figure = exam_figure(
+        ...     map_, {"Saliency": map_}, {"Saliency": (False, "rank 3")}, ["level 4"],
+        ...     [("4", 0.9)], "Exam"
+        ... )
+        >>> len(figure.axes)
+        5
+    """
+    names = list(heat_maps)
+    columns = max(1, min(COLUMNS, len(names)))
+    bands = max(1, -(-len(names) // columns))
+    height = _HEAD + max(2 * bands * _ROW, 2 * _SIDE)
+    figure = Figure(figsize=(2 * _SIDE + columns * _CELL, height), dpi=100, facecolor="white")
+    figure.suptitle(
+        title, x=0.012, y=1 - 0.12 / height, ha="left", va="top", fontsize=11, color=_INK
+    )
+    outer = figure.add_gridspec(
+        1,
+        3,
+        width_ratios=[_SIDE, columns * _CELL, _SIDE],
+        left=0.012,
+        right=0.99,
+        top=1 - (_HEAD + 0.1) / height,
+        bottom=0.25 / height,
+        wspace=0.05,
+    )
+    side_heights = [_SIDE, height - _HEAD - _SIDE]
+    _draw_facts(
+        figure, outer[0].subgridspec(2, 1, height_ratios=side_heights, hspace=0.02), image, facts
+    )
+    grid = outer[1].subgridspec(2 * bands, columns, hspace=0.38, wspace=0.1)
+    for index, name in enumerate(names):
+        band, column = divmod(index, columns)
+        heat = heat_maps[name].detach().cpu().double().numpy()[0]
+        whole = figure.add_subplot(grid[2 * band, column])
+        _draw_whole(whole, name, heat)
+        middle = figure.add_subplot(grid[2 * band + 1, column])
+        _draw_middle(middle, heat, *notes[name])
+    _draw_top_classes(
+        figure, outer[2].subgridspec(2, 1, height_ratios=side_heights, hspace=0.02), top_classes
+    )
+    return figure
+
+
+def _draw_whole(axes: Axes, name: str, heat: np.ndarray) -> None:
+    draw_signed(axes, heat)
+    axes.set_title(name, fontsize=7.5, color=_INK, pad=3)
+    low, high = heat.min(), heat.max()
+    axes.set_xlabel(f"{low:.1e} … {high:.1e}", fontsize=6, color=_INK, labelpad=2)
+
+
+def _draw_middle(axes: Axes, heat: np.ndarray, right: bool, note: str) -> None:
+    row, col = heat.shape[0] // 2, heat.shape[1] // 2
+    reach = min(CROP // 2, row, col)
+    crop = heat[row - reach : row + reach + 1, col - reach : col + reach + 1]
+    draw_signed(axes, crop)
+    spot = (crop.shape[1] // 2 - 0.5, crop.shape[0] // 2 - 0.5)
+    axes.add_patch(Rectangle(spot, 1, 1, fill=False, edgecolor=_INK, linewidth=1.2))
+    axes.set_xlabel(note, fontsize=6.5, color=_GOOD if right else _BAD, labelpad=2)
+
+
+def _draw_facts(figure: Figure, place: Any, image: Tensor, facts: Sequence[str]) -> None:
+    axes = figure.add_subplot(place[0])
+    axes.imshow(image[0].detach().cpu().numpy(), cmap="gray", vmin=0, vmax=1)
+    _bare(axes)
+    axes.set_anchor("NW")
+    text = figure.add_subplot(place[1])
+    text.axis("off")
+    text.text(0, 0.98, "\n".join(facts), fontsize=8, va="top", color=_INK, linespacing=1.5)
+
+
+def _draw_top_classes(figure: Figure, place: Any, top_classes: Sequence[tuple[str, float]]) -> None:
+    axes = figure.add_subplot(place[0])
+    positions = range(len(top_classes))
+    axes.barh(positions, [value for _, value in top_classes], color="#7a9cc6", height=0.62)
+    for position, (name, value) in enumerate(top_classes):
+        axes.text(0.02, position, f"{name}: {value:.2g}", va="center", fontsize=7.5, color=_INK)
+    axes.set_xlim(0, 1)
+    axes.invert_yaxis()
+    axes.set_title("top classes", fontsize=8, color=_INK, loc="left", pad=3)
+    _bare(axes)
+    axes.spines[:].set_visible(False)
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_edgecolor("#bbbbbb")
+        spine.set_linewidth(0.6)

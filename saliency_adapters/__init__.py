@@ -1,0 +1,55 @@
+"""PAIR saliency adapters: captum_ext's methods as ``CoreSaliency`` classes.
+
+Every perturbation or path method of captum_ext has an adapter of the same name here, made from its
+spec. After ``captum_ext.register()`` they can be imported from ``saliency.core`` too.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import saliency.core
+
+from captum_ext import methods
+from captum_ext.spec import MethodSpec, Need
+from saliency_adapters.from_captum import FromCaptum
+
+__all__ = ["FromCaptum", "adapters", "namespace"]
+
+
+def adapters() -> dict[str, type[FromCaptum]]:
+    """The adapters by class name: one for each new method that needs no torch module.
+
+    Example:
+        >>> all(issubclass(adapter, FromCaptum) for adapter in adapters().values())
+        True
+    """
+    return {
+        spec.attribution.__name__: _adapter(spec)
+        for spec in methods()
+        if spec.origin != "captum" and not spec.needs & {Need.MODULE, Need.LAYER}
+    }
+
+
+def namespace() -> tuple[ModuleType, dict[str, type]]:
+    """What ``captum_ext.register()`` puts where: this package's adapters into ``saliency.core``."""
+    return saliency.core, dict(adapters())
+
+
+def __getattr__(name: str) -> type[FromCaptum]:
+    try:
+        return adapters()[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def _adapter(spec: MethodSpec) -> type[FromCaptum]:
+    def build(self: FromCaptum) -> None:
+        FromCaptum.__init__(self, spec)
+
+    summary = (spec.attribution.__doc__ or spec.title).strip().splitlines()[0]
+    return type(
+        spec.attribution.__name__,
+        (FromCaptum,),
+        {"__init__": build, "__doc__": summary, "__module__": __name__},
+    )
