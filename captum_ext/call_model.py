@@ -86,7 +86,7 @@ def _ask(
         raise ValueError(
             f"call_model_function must answer {key}; it answered {', '.join(answer) or 'nothing'}"
         )
-    values = np.asarray(answer[key])
+    values = np.array(answer[key])
     if values.shape != shape:
         raise ValueError(
             f"call_model_function must answer {key} with shape {shape}; got {values.shape}"

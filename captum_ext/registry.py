@@ -228,7 +228,9 @@ def _third_party_specs() -> list[MethodSpec]:
     specs: list[MethodSpec] = []
     for entry_point in entry_points(group=METHODS_GROUP):
         found = _load(entry_point)
-        for spec in (found,) if isinstance(found, MethodSpec) else found or ():
+        if found is None:
+            continue
+        for spec in found if isinstance(found, list | tuple) else (found,):
             if isinstance(spec, MethodSpec):
                 specs.append(spec)
             else:

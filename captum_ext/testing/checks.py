@@ -68,6 +68,8 @@ def _tuple_inputs(subject: Subject) -> None:
 def _target_forms(subject: Subject) -> None:
     inputs, targets = subject.inputs(), [0, 3, 1]
     expected = subject.attribute(inputs, target=2)
+    other = subject.attribute(inputs, target=0)
+    _expect(not torch.equal(expected, other), "gives the same for every target")
     for form in (torch.tensor(2), torch.tensor([2]), [2] * BATCH, torch.full((BATCH,), 2)):
         _expect_same(subject.attribute(inputs, target=form), expected, f"target={form!r}")
     each = [
@@ -135,12 +137,18 @@ def _random_state(subject: Subject) -> None:
         raise NotApplicable("draws from the global state; captum_ext.explain() puts it back")
     attribution, inputs = subject.attribution(subject.model()), subject.inputs()
     arguments = subject.arguments(attribution, inputs)
-    before = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())  # type: ignore[index, union-attr]
+    before = _random_states()
     attribution.attribute(inputs, target=1, **arguments)
-    after = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())  # type: ignore[index, union-attr]
-    for name, old, new in zip(("torch", "numpy", "python"), before, after, strict=True):
-        same = torch.equal(old, new) if isinstance(old, Tensor) else old == new
-        _expect(same, f"the global random state of {name} changed")
+    for name, state in _random_states().items():
+        _expect(state == before[name], f"the global random state of {name} changed")
+
+
+def _random_states() -> dict[str, Any]:
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": pickle.dumps(np.random.get_state()),
+        "python": random.getstate(),
+    }
 
 
 def _inputs_untouched(subject: Subject) -> None:

@@ -1,0 +1,113 @@
+import math
+
+import pytest
+import torch
+from captum.attr import Saliency
+
+from captum_ext import MethodSpec, get_method, methods
+from captum_ext.exam import Answer, CenterPixelModel, answer, exam_images, examine, grade
+from captum_ext.exam.grade import score
+
+RIGHT = ("occlusion", "feature_ablation", "shapley_value_sampling", "lime", "kernel_shap")
+WRONG = ("saliency", "input_x_gradient", "deep_lift", "lrp_z", "lrp_epsilon", "lrp_alpha1_beta0")
+
+
+@pytest.fixture(scope="module")
+def grades():
+    model, images = CenterPixelModel(11), exam_images("astronaut", 4, size=11)
+    specs = [get_method(name) for name in (*RIGHT, *WRONG, "grad_cam")]
+    return {result.method: result for result in grade(examine(model, images, specs))}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_method_that_is_right_hits_on_every_image(grades, name):
+    assert (grades[name].hits, grades[name].n_images) == (4, 4)
+    assert grades[name].rank == 1
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_method_that_lights_up_elsewhere_misses(grades, name):
+    assert grades[name].hits == 0
+    assert grades[name].share < 0.5
+
+
+def test_a_method_that_needs_a_convolution_is_skipped_with_the_reason(grades):
+    assert grades["grad_cam"].n_images == 0
+    assert "no convolution" in grades["grad_cam"].status
+
+
+def test_on_the_logit_everything_lights_up():
+    model, images = CenterPixelModel(9, output="logit"), exam_images("random", 2, size=9)
+    results = grade(examine(model, images, [get_method("occlusion"), get_method("saliency")]))
+    assert [result.hits for result in results] == [0, 0]
+
+
+def test_lrp_explains_the_logit_whatever_is_asked():
+    image = exam_images("random", 1, size=5)
+    assert answer(CenterPixelModel(5), image, get_method("lrp_z")).output == "logit"
+    assert answer(CenterPixelModel(5), image, get_method("saliency")).output == "probability"
+
+
+def test_answers_count_passes_and_say_which_class():
+    image = exam_images("random", 1, size=5, center_value=9)
+    result = answer(CenterPixelModel(5), image, get_method("occlusion"))
+    assert (result.target, result.passes.forward, result.passes.backward) == (9, 26, 0)
+    assert answer(CenterPixelModel(5), image, get_method("saliency"), target=4).target == 4
+
+
+def test_too_many_features_are_skipped_not_started():
+    image = exam_images("random", 1, size=40)
+    result = answer(CenterPixelModel(40), image, get_method("kernel_shap"))
+    assert result.status == "skipped"
+    assert "1600 features" in result.detail
+    assert result.passes.total == 0
+
+
+def test_a_method_that_fails_is_recorded_and_the_rest_goes_on():
+    class Broken(Saliency):
+        def attribute(self, inputs, target=None):
+            raise RuntimeError("out of luck")
+
+    broken = MethodSpec("broken", "Broken", "gradient", "-", Broken)
+    model, images = CenterPixelModel(5), exam_images("random", 1, size=5)
+    first, second = examine(model, images, [broken, get_method("occlusion")])
+    assert (first.status, first.detail) == ("failed", "RuntimeError: out of luck")
+    assert second.hit
+
+
+def test_ties_share_the_mean_of_their_places():
+    truth = torch.zeros(1, 1, 3, 3, dtype=torch.bool)
+    truth[0, 0, 1, 1] = True
+    assert score(torch.zeros(1, 1, 3, 3), truth) == (5.0, 0.0, False)
+    both = torch.zeros(1, 1, 3, 3)
+    both[0, 0, 1, 1:] = torch.tensor([-2.0, 2.0])
+    assert score(both, truth) == (1.5, 0.5, False)
+
+
+def test_a_map_below_the_floor_says_nothing():
+    truth = torch.tensor([[[[True, False]]]])
+    neat = torch.tensor([[[[1e-30, 0.0]]]])
+    assert score(neat, truth) == (1.0, 1.0, True)
+    assert score(neat, truth, floor=1e-16) == (1.5, 0.0, False)
+
+
+def test_a_map_that_is_not_finite_is_a_miss():
+    truth = torch.tensor([[[[True, False]]]])
+    rank, share, hit = score(torch.tensor([[[[float("nan"), 0.0]]]]), truth)
+    assert math.isnan(rank) and math.isnan(share) and not hit
+
+
+def test_intervals_are_those_of_the_textbook():
+    shares = [0.2, 0.4, 0.9]
+    result = grade([Answer("saliency", i, 0, "logit", share=s) for i, s in enumerate(shares)])[0]
+    half = 4.302652729911275 * 0.36055512754639896 / math.sqrt(3)
+    assert result.share == pytest.approx(0.5)
+    assert result.share_interval == pytest.approx((0.5 - half, 0.5 + half))
+    assert result.hit_interval == pytest.approx((0.0, 0.5615), abs=1e-4)
+
+
+def test_every_registered_method_answers_or_says_why_not():
+    model, images = CenterPixelModel(5), exam_images("random", 1, size=5)
+    for result in examine(model, images, methods()):
+        assert result.status in ("ok", "skipped"), result
+        assert result.status == "ok" or result.detail

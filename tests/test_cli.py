@@ -1,0 +1,133 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from captum_ext import cli, methods
+from captum_ext.cli import main
+
+SMALL = ["exam", "--size", "7", "--images", "2", "--methods", "saliency,occlusion,grad_cam"]
+
+
+def test_the_exam_writes_a_table_a_picture_and_both_data_files(tmp_path, capsys):
+    assert main([*SMALL, "--out", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert output.splitlines()[2].startswith("Occlusion")
+    assert "2/2" in output
+    rows = list(csv.DictReader((tmp_path / "exam.csv").open()))
+    assert [row["method"] for row in rows] == ["saliency", "occlusion", "grad_cam"] * 2
+    content = json.loads((tmp_path / "exam.json").read_text())
+    assert content["settings"]["size"] == 7
+    assert content["versions"]["captum_ext"]
+    assert content["grades"][0]["method"] == "occlusion"
+    assert len(content["answers"]) == 6
+    assert Image.open(tmp_path / "exam.png").width > 300
+
+
+@pytest.mark.parametrize("output", ["probability", "log-probability", "logit"])
+def test_every_output_can_be_examined(tmp_path, output):
+    assert main([*SMALL, "--out", str(tmp_path), "--output", output]) == 0
+    content = json.loads((tmp_path / "exam.json").read_text())
+    assert {answer["output"] for answer in content["answers"]} == {output.replace("-", "_")}
+
+
+def test_target_and_center_value_are_used(tmp_path):
+    main([*SMALL, "--out", str(tmp_path), "--target", "3", "--center-value", "250"])
+    rows = list(csv.DictReader((tmp_path / "exam.csv").open()))
+    assert {row["target"] for row in rows} == {"3"}
+
+
+def test_the_same_seed_gives_the_same_answers(tmp_path):
+    settings = ["exam", "--size", "5", "--images", "2", "--methods", "lime,gradient_shap"]
+    tables = []
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        main([*settings, "--seed", "4", "--out", str(folder)])
+        rows = list(csv.DictReader((folder / "exam.csv").open()))
+        tables.append([(row["method"], row["share"]) for row in rows])
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--methods", "salency"], "unknown method 'salency'; did you mean 'saliency'?"),
+        (["--methods", ","], "methods must name at least one method"),
+        (["--image", "missing.png"], "image 'missing.png' does not exist"),
+        (["--target", "256"], "target must be from 0 to 255; got 256"),
+        (["--target", "-1"], "target must be from 0 to 255; got -1"),
+        (["--center-value", "300"], "center_value must be below 256; got 300"),
+        (["--size", "2"], "size must be at least 3; got 2"),
+        (["--images", "0"], "n_images must be at least 1; got 0"),
+        (["--alpha", "-1"], "alpha must be positive; got -1"),
+        (["--seed", "-1"], "seed must be from 0"),
+        (["--output", "logits"], "invalid choice: 'logits'"),
+        (["--size", "big"], "invalid int value: 'big'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, arguments, message):
+    try:
+        code = main(["exam", "--size", "5", "--out", str(tmp_path), *arguments])
+    except SystemExit as error:
+        code = error.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert message in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert not captured.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_image_is_one_line(tmp_path, capsys):
+    path = tmp_path / "notes.txt"
+    path.write_text("words")
+    assert main(["exam", "--image", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path, capsys):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    assert main([*SMALL, "--out", str(blocker / "exam")]) == 2
+    captured = capsys.readouterr()
+    assert len(captured.err.strip().splitlines()) == 1
+    assert str(blocker) in captured.err
+
+
+def test_an_interrupted_exam_leaves_what_it_has_finished(tmp_path, capsys, monkeypatch):
+    def two_answers(*args):
+        answers = real(*args)
+        yield next(answers)
+        yield next(answers)
+        raise KeyboardInterrupt
+
+    real = cli.examine
+    monkeypatch.setattr(cli, "examine", two_answers)
+    assert main([*SMALL, "--out", str(tmp_path)]) == 130
+    rows = list(csv.DictReader((tmp_path / "exam.csv").open()))
+    assert [row["method"] for row in rows] == ["saliency", "occlusion"]
+    assert len(json.loads((tmp_path / "exam.json").read_text())["answers"]) == 2
+    assert (tmp_path / "exam.png").exists()
+    assert "interrupted after 2 answers" in capsys.readouterr().err
+
+
+def test_methods_lists_the_registry(capsys):
+    assert main(["methods"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == [spec.name for spec in methods()]
+    assert main(["methods", "--json"]) == 0
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == listed
+
+
+def test_the_installed_command_runs():
+    result = subprocess.run(
+        [Path(sys.executable).with_name("captum-ext"), "methods"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "saliency" in result.stdout
