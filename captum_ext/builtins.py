@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from captum_ext import baselines
 from captum_ext.attr.grad_cam import InputGradCam
 from captum_ext.attr.lrp import AlphaBetaRule, UniformLRP
-from captum_ext.forward import default_batch_size
 from captum_ext.perturbation import grid_masks, pixel_masks
 from captum_ext.spec import MethodSpec, Need, Resolution
 
@@ -54,10 +53,6 @@ def _smooth_grad_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, A
     return {"nt_samples": 25, "stdevs": noise, "nt_samples_batch_size": 5}
 
 
-def _path_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, Any]:
-    return {"internal_batch_size": max(default_batch_size(inputs), inputs[0].shape[0])}
-
-
 def _background_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, Any]:
     return {"baselines": _background(inputs)}
 
@@ -84,7 +79,6 @@ def _occlusion_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, Any
     return {
         "sliding_window_shapes": tuple(windows),
         "strides": tuple(strides),
-        "perturbations_per_eval": _perturbations_per_eval(inputs),
     }
 
 
@@ -92,17 +86,10 @@ def _feature_mask_defaults(
     inputs: Inputs, resolution: Resolution, *, n_samples: Callable[[int], int] | None = None
 ) -> dict[str, Any]:
     masks = pixel_masks(inputs) if resolution == "pixel" else grid_masks(inputs)
-    arguments: dict[str, Any] = {
-        "feature_mask": masks,
-        "perturbations_per_eval": _perturbations_per_eval(inputs),
-    }
+    arguments: dict[str, Any] = {"feature_mask": masks}
     if n_samples is not None:
         arguments["n_samples"] = n_samples(int(masks[-1].max()) + 1)
     return arguments
-
-
-def _perturbations_per_eval(inputs: Inputs) -> int:
-    return max(1, default_batch_size(inputs) // inputs[0].shape[0])
 
 
 def _regression_samples(n_features: int) -> int:
@@ -210,7 +197,6 @@ SPECS: tuple[MethodSpec, ...] = (
         "Sundararajan et al., ICML 2017",
         ca.IntegratedGradients,
         _GRADIENTS,
-        defaults=_path_defaults,
         promises_dummy=True,
         deviations=_GRAPH,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         code: int = args.run(args)
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`); Python flushes once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         message = " ".join(str(error).split())
         print(f"captum-ext {args.command}: error: {message}", file=sys.stderr)
@@ -115,10 +120,9 @@ def _run_exam(args: argparse.Namespace) -> int:
     images = exam_images(
         args.image, args.images, model.size, model.n_classes, args.center_value, args.seed
     )
-    args.out.mkdir(parents=True, exist_ok=True)
     answers: list[Answer] = []
     interrupted = False
-    with AnswerFile(args.out / "exam.csv") as file:
+    with _answer_file(args.out) as file:
         try:
             for answer in _with_progress(model, images, specs, args):
                 answers.append(answer)
@@ -134,6 +138,14 @@ def _run_exam(args: argparse.Namespace) -> int:
     if interrupted:
         print(f"interrupted after {len(answers)} answers", file=sys.stderr)
     return INTERRUPTED if interrupted else 0
+
+
+def _answer_file(folder: Path) -> AnswerFile:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return AnswerFile(folder / "exam.csv")
+    except OSError as error:
+        raise ValueError(f"out {str(folder)!r} cannot be written: {error.strerror}") from error
 
 
 def _chosen(names: str) -> list[MethodSpec]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from captum_ext import attr, builtins
 from captum_ext.checks import check_choice, check_inputs, check_target
-from captum_ext.forward import Evaluator, clear_target_errors
+from captum_ext.forward import Evaluator, clear_target_errors, default_batch_size
 from captum_ext.randomness import GeneratorLike, global_seed, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution
 
@@ -142,19 +142,23 @@ def explain(
     check_target(target, tensors[0].shape[0])
     seed = seed_of(generator)
     attribution = spec.make(model, layer)
-    accepted = accepted_arguments(attribution)
-    if accepted is not None and not set(kwargs) <= accepted:
-        unknown = sorted(set(kwargs) - accepted)
+    accepted, takes_any = accepted_arguments(attribution)
+    unknown = sorted(set(kwargs) - accepted)
+    if unknown and not takes_any:
         raise TypeError(
             f"{spec.name} does not take {', '.join(unknown)}; it takes "
             f"{', '.join(sorted(accepted - {'inputs', 'target'}))}"
         )
-    if "generator" in (accepted or ()):
-        kwargs["generator"] = seed
     # Copies, so that no method can leave a mark on the caller's tensors.
     copies = tuple(tensor.detach().clone() for tensor in tensors)
     arguments = spec.arguments(copies if isinstance(inputs, tuple) else copies[0], resolution)
-    arguments |= kwargs
+    batch_size = default_batch_size(copies, model)
+    general = {
+        "generator": seed,
+        "perturbations_per_eval": max(1, batch_size // copies[0].shape[0]),
+        "internal_batch_size": max(batch_size, copies[0].shape[0]),
+    }
+    arguments |= {name: value for name, value in general.items() if name in accepted} | kwargs
     additional = arguments.get("additional_forward_args")
     if target is None:
         target = _predicted(model, copies, additional)
@@ -276,12 +280,11 @@ def _key(name: str) -> str:
     return "".join(letter for letter in str(name).lower() if letter.isalnum())
 
 
-def accepted_arguments(attribution: Attribution) -> set[str] | None:
-    """Names that ``attribute()`` takes; None where it takes any."""
+def accepted_arguments(attribution: Attribution) -> tuple[set[str], bool]:
+    """The names of the arguments of ``attribute()``, and whether it takes any other too."""
     parameters = inspect.signature(attribution.attribute).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return {parameter.name for parameter in parameters}
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    return {parameter.name for parameter in parameters}, takes_any
 
 
 def _predicted(

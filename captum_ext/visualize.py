@@ -6,7 +6,8 @@ heat maps whose extremes matter are therefore drawn here, on a symmetric red-blu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,32 @@ _INK = "#222222"
 _GOOD, _BAD = "#1a7f37", "#b42318"
 
 
-def draw_signed(axes: Axes, values: Tensor | np.ndarray) -> None:
+@dataclass(frozen=True)
+class Panel:
+    """One method's column in an exam figure.
+
+    Args:
+        title: the method's.
+        heat_map: ``[1, D, D]``.
+        right: whether the method is right; decides the note's color.
+        note: a line to write below.
+        floor: values smaller than this are drawn as zero.
+    """
+
+    title: str
+    heat_map: Tensor
+    right: bool
+    note: str
+    floor: float = 0.0
+
+
+def draw_signed(axes: Axes, values: Tensor | np.ndarray, floor: float = 0.0) -> None:
     """Draws one heat map on a symmetric red-blue scale; white is zero.
 
     Args:
         axes: where to draw.
         values: ``[H, W]``.
+        floor: the scale reaches at least to here, so that anything much smaller stays white.
 
     Example:
         >>> axes = Figure().subplots()
@@ -39,15 +60,15 @@ def draw_signed(axes: Axes, values: Tensor | np.ndarray) -> None:
         True
     """
     array = np.asarray(values)
-    bound = float(np.abs(array[np.isfinite(array)]).max(initial=0.0)) or 1.0
+    largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
+    bound = max(largest, floor) or 1.0
     axes.imshow(array, cmap=SIGNED_COLORS, vmin=-bound, vmax=bound, interpolation="nearest")
     _bare(axes)
 
 
 def exam_figure(
     image: Tensor,
-    heat_maps: Mapping[str, Tensor],
-    notes: Mapping[str, tuple[bool, str]],
+    panels: Sequence[Panel],
     facts: Sequence[str],
     top_classes: Sequence[tuple[str, float]],
     title: str,
@@ -60,25 +81,21 @@ def exam_figure(
 
     Args:
         image: ``[1, D, D]`` in [0, 1].
-        heat_maps: ``[1, D, D]`` by method title.
-        notes: by method title, whether it is right and a line to write below.
+        panels: one per method.
         facts: lines to write below the image.
         top_classes: class names with probabilities, highest first.
         title: of the figure.
 
     Example:
         >>> import torch
-        >>> map_ = torch.rand(1, 9, 9)
-        >>> figure = exam_figure(
-        ...     map_, {"Saliency": map_}, {"Saliency": (False, "rank 3")}, ["level 4"],
-        ...     [("4", 0.9)], "Exam"
-        ... )
+        >>> image = torch.rand(1, 9, 9)
+        >>> panel = Panel("Saliency", image, right=False, note="rank 3")
+        >>> figure = exam_figure(image, [panel], ["level 4"], [("4", 0.9)], "Exam")
         >>> len(figure.axes)
         5
     """
-    names = list(heat_maps)
-    columns = max(1, min(COLUMNS, len(names)))
-    bands = max(1, -(-len(names) // columns))
+    columns = max(1, min(COLUMNS, len(panels)))
+    bands = max(1, -(-len(panels) // columns))
     height = _HEAD + max(2 * bands * _ROW, 2 * _SIDE)
     figure = Figure(figsize=(2 * _SIDE + columns * _CELL, height), dpi=100, facecolor="white")
     figure.suptitle(
@@ -94,39 +111,32 @@ def exam_figure(
         bottom=0.25 / height,
         wspace=0.05,
     )
-    side_heights = [_SIDE, height - _HEAD - _SIDE]
-    _draw_facts(
-        figure, outer[0].subgridspec(2, 1, height_ratios=side_heights, hspace=0.02), image, facts
-    )
+    sides = {"height_ratios": [_SIDE, height - _HEAD - _SIDE], "hspace": 0.02}
+    _draw_facts(figure, outer[0].subgridspec(2, 1, **sides), image, facts)
     grid = outer[1].subgridspec(2 * bands, columns, hspace=0.38, wspace=0.1)
-    for index, name in enumerate(names):
+    for index, panel in enumerate(panels):
         band, column = divmod(index, columns)
-        heat = heat_maps[name].detach().cpu().double().numpy()[0]
-        whole = figure.add_subplot(grid[2 * band, column])
-        _draw_whole(whole, name, heat)
-        middle = figure.add_subplot(grid[2 * band + 1, column])
-        _draw_middle(middle, heat, *notes[name])
-    _draw_top_classes(
-        figure, outer[2].subgridspec(2, 1, height_ratios=side_heights, hspace=0.02), top_classes
-    )
+        heat = panel.heat_map.detach().cpu().double().numpy()[0]
+        _draw_whole(figure.add_subplot(grid[2 * band, column]), panel, heat)
+        _draw_middle(figure.add_subplot(grid[2 * band + 1, column]), panel, heat)
+    _draw_top_classes(figure, outer[2].subgridspec(2, 1, **sides), top_classes)
     return figure
 
 
-def _draw_whole(axes: Axes, name: str, heat: np.ndarray) -> None:
-    draw_signed(axes, heat)
-    axes.set_title(name, fontsize=7.5, color=_INK, pad=3)
-    low, high = heat.min(), heat.max()
-    axes.set_xlabel(f"{low:.1e} … {high:.1e}", fontsize=6, color=_INK, labelpad=2)
+def _draw_whole(axes: Axes, panel: Panel, heat: np.ndarray) -> None:
+    draw_signed(axes, heat, panel.floor)
+    axes.set_title(panel.title, fontsize=7.5, color=_INK, pad=3)
+    axes.set_xlabel(f"{heat.min():.1e} … {heat.max():.1e}", fontsize=6, color=_INK, labelpad=2)
 
 
-def _draw_middle(axes: Axes, heat: np.ndarray, right: bool, note: str) -> None:
+def _draw_middle(axes: Axes, panel: Panel, heat: np.ndarray) -> None:
     row, col = heat.shape[0] // 2, heat.shape[1] // 2
-    reach = min(CROP // 2, row, col)
+    reach = min(CROP // 2, row, col, heat.shape[0] - row - 1, heat.shape[1] - col - 1)
     crop = heat[row - reach : row + reach + 1, col - reach : col + reach + 1]
-    draw_signed(axes, crop)
-    spot = (crop.shape[1] // 2 - 0.5, crop.shape[0] // 2 - 0.5)
-    axes.add_patch(Rectangle(spot, 1, 1, fill=False, edgecolor=_INK, linewidth=1.2))
-    axes.set_xlabel(note, fontsize=6.5, color=_GOOD if right else _BAD, labelpad=2)
+    draw_signed(axes, crop, panel.floor)
+    axes.add_patch(Rectangle((reach - 0.5, reach - 0.5), 1, 1, fill=False, edgecolor=_INK))
+    color = _GOOD if panel.right else _BAD
+    axes.set_xlabel(panel.note, fontsize=6.5, color=color, labelpad=2)
 
 
 def _draw_facts(figure: Figure, place: Any, image: Tensor, facts: Sequence[str]) -> None:

@@ -116,8 +116,10 @@ def test_no_samples_is_an_error(model, images):
 
 
 def test_batch_size_shrinks_with_large_examples_and_is_never_zero():
-    assert default_batch_size((torch.zeros(1, 1, 8, 8),)) == 1024
-    assert default_batch_size((torch.zeros(1, 3, 448, 448),)) == 8
+    small, large = torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 224, 224)
+    assert default_batch_size((small,)) == 1024
+    assert default_batch_size((large,)) == 5
+    assert default_batch_size((large.double(),)) == 2
     assert default_batch_size((torch.empty(1, 3, 5000, 5000, device="meta"),)) >= 1
 
 

@@ -42,6 +42,7 @@ class Answer:
         passes: examples sent through the model.
         seconds: wall time.
         attribution: ``[1, D, D]``.
+        floor: the rounding error of the explained output; smaller values count as zero.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Answer:
     passes: Passes = field(default_factory=Passes)
     seconds: float = 0.0
     attribution: Tensor | None = field(default=None, repr=False)
+    floor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,10 @@ def answer(
     result.attribution = attribution[0]
     with torch.no_grad():
         output = asked(image)[0, target]
-    floor = float(output.abs()) * torch.finfo(output.dtype).eps
-    result.rank, result.share, result.hit = score(attribution, model.ground_truth(), floor)
-    if float(attribution.abs().max()) < floor:
-        result.detail = "all below rounding error"
+    result.floor = float(output.abs()) * torch.finfo(output.dtype).eps
+    result.rank, result.share, result.hit = score(attribution, model.ground_truth(), result.floor)
+    if float(attribution.abs().max()) < result.floor:
+        result.detail = "only rounding error"
     if not torch.isfinite(attribution).all():
         result.status, result.detail = "failed", "the attribution is not finite"
     return result

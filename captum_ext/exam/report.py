@@ -19,7 +19,7 @@ from torch import Tensor
 from captum_ext.exam.center_pixel import WHITE, CenterPixelModel
 from captum_ext.exam.grade import Answer, Grade
 from captum_ext.registry import get_method
-from captum_ext.visualize import exam_figure
+from captum_ext.visualize import Panel, exam_figure
 
 PACKAGES = ("captum_ext", "captum", "saliency", "torch", "numpy", "scikit-image")
 TOP_CLASSES = 5
@@ -169,11 +169,14 @@ def figure(model: CenterPixelModel, image: Tensor, answers: Sequence[Answer]) ->
         f"output: {model.output.replace('_', '-')}",
         f"image: {model.size} x {model.size}",
     ]
-    titles = {a.method: _figure_title(a, model) for a in shown}
+    panels = [
+        Panel(_figure_title(a, model), a.attribution, a.hit, _verdict(a), a.floor)
+        for a in shown
+        if a.attribution is not None
+    ]
     return exam_figure(
         image[0],
-        {titles[a.method]: a.attribution for a in shown if a.attribution is not None},
-        {titles[a.method]: (a.hit, _verdict(a)) for a in shown},
+        panels,
         facts,
         [(f"{int(i)}", float(p)) for p, i in zip(top.values, top.indices, strict=True)],
         "Only the center pixel decides. What does each method show? "

@@ -109,7 +109,7 @@ class Subject:
 
     def arguments(self, attribution: Attribution, inputs: Any, seed: int = 0) -> dict[str, Any]:
         arguments = self.spec.arguments(inputs, "pixel")
-        if "generator" in (accepted_arguments(attribution) or ()):
+        if "generator" in accepted_arguments(attribution)[0]:
             arguments["generator"] = seed
         return arguments
 
@@ -122,5 +122,4 @@ class Subject:
             return attribution.attribute(inputs, target=target, **arguments)
 
     def has_argument(self, name: str) -> bool:
-        accepted = accepted_arguments(self.attribution(self.model()))
-        return name in (accepted or ()) or name in self.spec.arguments(self.inputs(), "pixel")
+        return name in accepted_arguments(self.attribution(self.model()))[0]

@@ -1,0 +1,1 @@
+"""Comparative studies, each run as ``python -m benchmarks.NAME``."""

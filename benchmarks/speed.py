@@ -1,0 +1,207 @@
+"""How fast the engine is: ratios measured side by side in one run.
+
+    python -m benchmarks.speed [--samples 2000] [--repeats 5] [--json speed.json]
+
+The model is torchvision's SqueezeNet 1.0 with random weights at 224 x 224 (speed does not depend on
+the weights). Rivals run in turn, A B A B ..., and a ratio is taken within each pair, so that a
+machine whose speed drifts does not favor one of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from captum.attr import Occlusion
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import squeezenet1_0
+
+from captum_ext.exam.report import versions
+from captum_ext.forward import Evaluator
+
+SIZE = 224
+GRID = 7
+WINDOW, STRIDE = 32, 16
+RATIO_SAMPLES = 128
+
+
+@dataclass
+class Row:
+    """One measured figure: its median and range."""
+
+    what: str
+    median: float
+    low: float
+    high: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.what:62}{self.median:10.3g} {self.unit:6}({self.low:.3g} - {self.high:.3g})"
+
+
+def row_of(what: str, values: list[float], unit: str) -> Row:
+    return Row(what, statistics.median(values), min(values), max(values), unit)
+
+
+class Clock(nn.Module):
+    """A model that knows how long it has run."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.seconds = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = time.perf_counter()
+        output: Tensor = self.model(x)
+        self.seconds += time.perf_counter() - start
+        return output
+
+
+def subject() -> tuple[nn.Module, Tensor]:
+    """The model and the image that all measurements use."""
+    torch.manual_seed(0)
+    return squeezenet1_0(weights=None).eval(), torch.rand(1, 3, SIZE, SIZE)
+
+
+def masked_run(model: nn.Module, image: Tensor, n_samples: int, **settings: Any) -> Tensor:
+    """Scores ``image`` under ``n_samples`` random soft grids: a perturbation method at work."""
+    generator = torch.Generator().manual_seed(0)
+    grids = torch.rand(n_samples, 1, GRID, GRID, generator=generator).round()
+
+    def perturb(examples: Tensor, samples: Tensor) -> Tensor:
+        masks = functional.interpolate(grids[samples], SIZE, mode="bilinear")
+        return image[examples] * masks
+
+    return Evaluator(model, target=0, **settings)(image, perturb, n_samples)
+
+
+def window_run(model: nn.Module, image: Tensor) -> Tensor:
+    """Captum's Occlusion by way of the evaluator: the same windows, one score each."""
+    starts = range(0, SIZE - WINDOW + 1, STRIDE)
+    corners = torch.tensor([(row, col) for row in starts for col in starts])
+    line = torch.arange(SIZE)
+
+    def perturb(examples: Tensor, samples: Tensor) -> Tensor:
+        row, col = corners[samples].T[..., None]
+        inside_row = (line >= row) & (line < row + WINDOW)
+        inside_col = (line >= col) & (line < col + WINDOW)
+        return image[examples] * ~(inside_row[:, None, :, None] & inside_col[:, None, None, :])
+
+    return Evaluator(model, target=0)(image, perturb, len(corners))
+
+
+def captum_occlusion(model: nn.Module, image: Tensor) -> Tensor:
+    return Occlusion(model).attribute(
+        image,
+        sliding_window_shapes=(3, WINDOW, WINDOW),
+        strides=(3, STRIDE, STRIDE),
+        target=0,
+        perturbations_per_eval=32,
+    )
+
+
+def share_in_model(n_samples: int, processes: int) -> list[Row]:
+    """Part of the wall time inside the model, and how memory grows with the samples.
+
+    Measured in several fresh processes: how the C library returns memory to the system, which
+    decides what an allocation costs, is settled anew by chance in each.
+    """
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        shares, growths = zip(*pool.map(_long_run, [n_samples] * processes, 1), strict=True)
+        pool.close()
+        pool.join()
+    return [
+        row_of(f"wall time inside the model, {n_samples} masked samples", list(shares), "%"),
+        row_of(f"peak memory of {n_samples} samples over that of 64", list(growths), "MiB"),
+    ]
+
+
+def _long_run(n_samples: int) -> tuple[float, float]:
+    """Percent of the wall time inside the model, and the growth of the peak memory in MiB."""
+    model, image = subject()
+    clock = Clock(model)
+    masked_run(clock, image, 64)
+    peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    clock.seconds = 0.0
+    start = time.perf_counter()
+    masked_run(clock, image, n_samples)
+    share = 100 * clock.seconds / (time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return share, (peak - peak_before) / 1024
+
+
+def ratio(what: str, first: Callable[[], Any], second: Callable[[], Any], repeats: int) -> Row:
+    """How many times faster ``second`` is than ``first``."""
+    ratios = []
+    for function in (first, second):
+        function()
+    for _ in range(repeats):
+        times = []
+        for function in (first, second):
+            start = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - start)
+        ratios.append(times[0] / times[1])
+    return row_of(what, ratios, "times")
+
+
+def measure(n_samples: int, repeats: int) -> list[Row]:
+    model, image = subject()
+
+    def run(**settings: Any) -> Callable[[], Tensor]:
+        return lambda: masked_run(model, image, RATIO_SAMPLES, **settings)
+
+    return [
+        *share_in_model(n_samples, repeats),
+        ratio(
+            "channels_last against contiguous batches",
+            run(channels_last=False),
+            run(),
+            repeats,
+        ),
+        *(
+            ratio(f"default batch against {size} a time", run(batch_size=size), run(), repeats)
+            for size in (1, 32)
+        ),
+        ratio("bf16 autocast against float32", run(), run(autocast=torch.bfloat16), repeats),
+        ratio(
+            "occlusion windows: evaluator against captum.attr.Occlusion",
+            lambda: captum_occlusion(model, image),
+            lambda: window_run(model, image),
+            repeats,
+        ),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--samples", type=int, default=2000, help="of the long run")
+    parser.add_argument("--repeats", type=int, default=5, help="pairs, and processes")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    args = parser.parse_args()
+    rows = measure(args.samples, args.repeats)
+    print(f"{'':62}{'median':>10} {'':6}(range)")
+    for row in rows:
+        print(row)
+    if args.json is not None:
+        content = {
+            "versions": versions(),
+            "threads": torch.get_num_threads(),
+            "rows": [asdict(row) for row in rows],
+        }
+        args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
