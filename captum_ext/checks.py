@@ -80,57 +80,6 @@ def check_inputs(inputs: Any, name: str = "inputs") -> tuple[Tensor, ...]:
     return tensors
 
 
-def check_target(target: Any, n_examples: int) -> None:
-    """Refuses a ``target`` that no model could select by (Captum's forms are allowed).
-
-    Whether an index lies within the model's outputs shows only when the model has run:
-    :func:`captum_ext.forward.select_target` checks that.
-
-    Args:
-        target: an int, a tuple of ints, a tensor of one or ``n_examples`` integers, a list of
-            ``n_examples`` ints or tuples of ints, or None.
-        n_examples: the number of examples of the inputs.
-
-    Raises:
-        TypeError: another type.
-        ValueError: a list or tensor of another length.
-
-    Example:
-        >>> check_target([0, 1], n_examples=3)
-        Traceback (most recent call last):
-        ...
-        ValueError: target must hold one class per example; got 2 for 3 examples
-    """
-    if target is None or _is_index(target):
-        return
-    if isinstance(target, Tensor):
-        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-            raise TypeError(f"target must hold integers; got a tensor of {target.dtype}")
-        if target.dim() > 1:
-            raise ValueError(
-                f"target must be a tensor of 0 or 1 dimensions; got shape {tuple(target.shape)}"
-            )
-        count = target.numel()
-        if count not in (1, n_examples):
-            raise ValueError(
-                f"target must hold one class per example; got {count} for {n_examples} examples"
-            )
-        return
-    if not isinstance(target, list):
-        raise TypeError(
-            "target must be an int, a tuple of ints, a tensor, a list or None; got "
-            f"{type(target).__name__}"
-        )
-    if not all(_is_index(element) for element in target):
-        raise TypeError(f"target must be a list of ints or of tuples of ints; got {target!r}")
-    if len({isinstance(element, tuple) for element in target}) > 1:
-        raise TypeError(f"target must not mix ints and tuples; got {target!r}")
-    if len(target) != n_examples:
-        raise ValueError(
-            f"target must hold one class per example; got {len(target)} for {n_examples} examples"
-        )
-
-
 def check_int(value: Any, name: str, minimum: int) -> int:
     """``value`` as an int of at least ``minimum``.
 
@@ -170,9 +119,3 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
     near = get_close_matches(str(value), allowed, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     raise ValueError(f"unknown {name} {value!r}{hint} ({', '.join(allowed)})")
-
-
-def _is_index(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return bool(value) and all(_is_index(element) for element in value)
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has left (`| head`); Python flushes once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError) as error:
-        message = " ".join(str(error).split())
+    except (ValueError, OSError, MemoryError) as error:
+        message = " ".join(str(error).split()) or "not enough memory"
         print(f"captum-ext {args.command}: error: {message}", file=sys.stderr)
         return BAD_INPUT
     return code

@@ -10,26 +10,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-from captum._utils.common import _run_forward, _select_targets
+from captum._utils.common import _run_forward
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from captum_ext.checks import as_tuple
 from captum_ext.passes import Passes, count_passes
+from captum_ext.targets import select_target
 
 __all__ = [
     "Evaluator",
     "Normalize",
     "Passes",
     "Preprocessed",
-    "clear_target_errors",
     "count_passes",
     "default_batch_size",
-    "select_target",
 ]
 
 #: Perturbed inputs for the given examples and samples: ``(examples [b], samples [b])`` -> a tensor
@@ -136,75 +135,6 @@ def _has_no_convolution(forward_func: Callable[..., Any] | None) -> bool:
     return isinstance(forward_func, nn.Module) and not any(
         isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) for module in forward_func.modules()
     )
-
-
-def select_target(output: Tensor, target: Any) -> Tensor:
-    """The output that ``target`` names, for each example (Captum's forms of ``target``).
-
-    Args:
-        output: ``[B, ...]``.
-        target: see :func:`captum_ext.checks.check_target`.
-
-    Raises:
-        ValueError: ``target`` does not fit or lies outside ``output``.
-
-    Example:
-        >>> select_target(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 0])
-        tensor([2., 3.])
-    """
-    try:
-        return _select_targets(output, target)
-    except (AssertionError, IndexError, RuntimeError) as error:
-        raise ValueError(
-            f"target {target!r} does not fit the model's output of shape {tuple(output.shape)}"
-        ) from error
-
-
-@contextmanager
-def clear_target_errors(
-    forward_func: Callable[..., Any],
-    inputs: tuple[Tensor, ...],
-    target: Any,
-    additional_forward_args: Any = None,
-) -> Iterator[None]:
-    """Turns the errors that a bad ``target`` causes inside Captum into one that names it.
-
-    Only when something has gone wrong is the model run once more, to see whether ``target`` was
-    the cause; any other error passes unchanged.
-
-    Example:
-        >>> model, x = nn.Linear(3, 2), torch.zeros(1, 3)
-        >>> with clear_target_errors(model, (x,), target=5):
-        ...     model(x)[:, 5]
-        Traceback (most recent call last):
-        ...
-        ValueError: target 5 does not fit the model's output of shape (1, 2)
-    """
-    try:
-        yield
-    except (AssertionError, IndexError, RuntimeError) as error:
-        problem = _target_problem(forward_func, inputs, target, additional_forward_args)
-        if problem is None:
-            raise
-        raise problem from error
-
-
-def _target_problem(
-    forward_func: Callable[..., Any],
-    inputs: tuple[Tensor, ...],
-    target: Any,
-    additional_forward_args: Any,
-) -> ValueError | None:
-    try:
-        with torch.no_grad():
-            output = _run_forward(forward_func, inputs, None, additional_forward_args)
-    except Exception:
-        return None
-    try:
-        select_target(output, target)
-    except ValueError as problem:
-        return problem
-    return None
 
 
 class Evaluator:

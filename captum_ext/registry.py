@@ -21,10 +21,11 @@ from captum.attr import Attribution
 from torch import Tensor, nn
 
 from captum_ext import attr, builtins
-from captum_ext.checks import check_choice, check_inputs, check_target
-from captum_ext.forward import Evaluator, clear_target_errors, default_batch_size
+from captum_ext.checks import check_choice, check_inputs
+from captum_ext.forward import Evaluator, default_batch_size
 from captum_ext.randomness import GeneratorLike, global_seed, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.targets import check_target, clear_target_errors
 
 __all__ = [
     "MethodSpec",

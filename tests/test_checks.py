@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from captum_ext.checks import check_inputs, check_int, check_target
+from captum_ext.checks import check_inputs, check_int
+from captum_ext.targets import check_target
 
 
 @pytest.mark.parametrize(

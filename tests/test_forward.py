@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from captum_ext.forward import Evaluator, Preprocessed, default_batch_size, select_target
+from captum_ext.forward import Evaluator, Preprocessed, default_batch_size
+from captum_ext.targets import select_target
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ import torch
 from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 
-from captum_ext.checks import check_inputs, check_target
+from captum_ext.checks import check_inputs
+from captum_ext.targets import check_target
 from captum_ext.forward import Evaluator
 from captum_ext.spec import MethodSpec
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    ("checks", "randomness", "passes"),
+    ("checks", "randomness", "passes", "targets"),
     ("forward", "baselines", "perturbation", "call_model", "spec"),
     ("attr",),
     ("builtins",),

@@ -8,8 +8,8 @@ from captum.attr import LayerGradCam
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_ext.checks import check_inputs, check_target, detached
-from captum_ext.forward import clear_target_errors
+from captum_ext.checks import check_inputs, detached
+from captum_ext.targets import check_target, clear_target_errors
 
 _MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
 

@@ -22,8 +22,9 @@ from captum.attr._utils.lrp_rules import IdentityRule, PropagationRule
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_ext.checks import check_inputs, check_target, detached
-from captum_ext.forward import Normalize, clear_target_errors
+from captum_ext.checks import check_inputs, detached
+from captum_ext.forward import Normalize
+from captum_ext.targets import check_target, clear_target_errors
 
 #: Layers with weights that are linear in their input: the ones that a chosen rule is meant for.
 LINEAR_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)

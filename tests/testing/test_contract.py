@@ -9,9 +9,10 @@ from captum.attr import PerturbationAttribution, Saliency
 from captum.log import log_usage
 
 import captum_ext
-from captum_ext.checks import check_inputs, check_target
+from captum_ext.checks import check_inputs
 from captum_ext.forward import Evaluator
 from captum_ext.spec import MethodSpec
+from captum_ext.targets import check_target
 from captum_ext.testing import check_attribution
 from captum_ext.testing.checks import CHECKS
 

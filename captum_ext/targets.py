@@ -1,0 +1,137 @@
+"""``target``: which output of the model is explained, in Captum's forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from captum._utils.common import _run_forward, _select_targets
+from torch import Tensor
+
+
+def check_target(target: Any, n_examples: int) -> None:
+    """Refuses a ``target`` that no model could select by (Captum's forms are allowed).
+
+    Whether an index lies within the model's outputs shows only when the model has run:
+    :func:`select_target` checks that.
+
+    Args:
+        target: an int, a tuple of ints, a tensor of one or ``n_examples`` integers, a list of
+            ``n_examples`` ints or tuples of ints, or None.
+        n_examples: the number of examples of the inputs.
+
+    Raises:
+        TypeError: another type.
+        ValueError: a list or tensor of another length.
+
+    Example:
+        >>> check_target([0, 1], n_examples=3)
+        Traceback (most recent call last):
+        ...
+        ValueError: target must hold one class per example; got 2 for 3 examples
+    """
+    if target is None or _is_index(target):
+        return
+    if isinstance(target, Tensor):
+        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+            raise TypeError(f"target must hold integers; got a tensor of {target.dtype}")
+        if target.dim() > 1:
+            raise ValueError(
+                f"target must be a tensor of 0 or 1 dimensions; got shape {tuple(target.shape)}"
+            )
+        count = target.numel()
+        if count not in (1, n_examples):
+            raise ValueError(
+                f"target must hold one class per example; got {count} for {n_examples} examples"
+            )
+        return
+    if not isinstance(target, list):
+        raise TypeError(
+            "target must be an int, a tuple of ints, a tensor, a list or None; got "
+            f"{type(target).__name__}"
+        )
+    if not all(_is_index(element) for element in target):
+        raise TypeError(f"target must be a list of ints or of tuples of ints; got {target!r}")
+    if len({isinstance(element, tuple) for element in target}) > 1:
+        raise TypeError(f"target must not mix ints and tuples; got {target!r}")
+    if len(target) != n_examples:
+        raise ValueError(
+            f"target must hold one class per example; got {len(target)} for {n_examples} examples"
+        )
+
+
+def select_target(output: Tensor, target: Any) -> Tensor:
+    """The output that ``target`` names, for each example (Captum's forms of ``target``).
+
+    Args:
+        output: ``[B, ...]``.
+        target: see :func:`check_target`.
+
+    Raises:
+        ValueError: ``target`` does not fit or lies outside ``output``.
+
+    Example:
+        >>> select_target(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 0])
+        tensor([2., 3.])
+    """
+    try:
+        return _select_targets(output, target)
+    except (AssertionError, IndexError, RuntimeError) as error:
+        raise ValueError(
+            f"target {target!r} does not fit the model's output of shape {tuple(output.shape)}"
+        ) from error
+
+
+@contextmanager
+def clear_target_errors(
+    forward_func: Callable[..., Any],
+    inputs: tuple[Tensor, ...],
+    target: Any,
+    additional_forward_args: Any = None,
+) -> Iterator[None]:
+    """Turns the errors that a bad ``target`` causes inside Captum into one that names it.
+
+    Only when something has gone wrong is the model run once more, to see whether ``target`` was
+    the cause; any other error passes unchanged.
+
+    Example:
+        >>> model, x = torch.nn.Linear(3, 2), torch.zeros(1, 3)
+        >>> with clear_target_errors(model, (x,), target=5):
+        ...     model(x)[:, 5]
+        Traceback (most recent call last):
+        ...
+        ValueError: target 5 does not fit the model's output of shape (1, 2)
+    """
+    try:
+        yield
+    except (AssertionError, IndexError, RuntimeError) as error:
+        problem = _target_problem(forward_func, inputs, target, additional_forward_args)
+        if problem is None:
+            raise
+        raise problem from error
+
+
+def _target_problem(
+    forward_func: Callable[..., Any],
+    inputs: tuple[Tensor, ...],
+    target: Any,
+    additional_forward_args: Any,
+) -> ValueError | None:
+    try:
+        with torch.no_grad():
+            output = _run_forward(forward_func, inputs, None, additional_forward_args)
+    except Exception:
+        return None
+    try:
+        select_target(output, target)
+    except ValueError as problem:
+        return problem
+    return None
+
+
+def _is_index(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return bool(value) and all(_is_index(element) for element in value)
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,26 @@
+"""What the README says holds: its examples run, and its table lists every method."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import captum_ext
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_run_in_order(capsys):
+    namespace = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(compile(block, "README.md", "exec"), namespace)
+    captum_ext.unregister()
+    assert "Passes(forward=50, backward=50)" in capsys.readouterr().out
+    assert namespace["relevance"].shape == namespace["heat"].shape == namespace["images"].shape
+    assert abs(namespace["mask"]).argmax() // 3 == 4 * 9 + 4
+
+
+@pytest.mark.parametrize("spec", captum_ext.methods(), ids=lambda spec: spec.name)
+def test_the_table_lists_the_method_as_its_spec_has_it(spec):
+    needs = ", ".join(sorted(need.value for need in spec.needs)) or "any function"
+    assert f"| `{spec.name}` | {spec.title} ({spec.paper}) | {spec.family} | {needs} |" in README
