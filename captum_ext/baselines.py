@@ -8,7 +8,9 @@ channel, to their average). No function changes its inputs, and all baselines ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -115,7 +117,7 @@ def gaussian_noise(
     return _to_space((center + spread * noise).clamp(0, 1), mean, std, normalized)
 
 
-def image_mean(inputs: Tensor, **_: Any) -> Tensor:
+def image_mean(inputs: Tensor) -> Tensor:
     """Each example's own mean color: the shape of ``inputs``.
 
     Example:
@@ -126,7 +128,7 @@ def image_mean(inputs: Tensor, **_: Any) -> Tensor:
     return image.flatten(2).mean(2).reshape(_color_shape(image)).expand_as(image).clone()
 
 
-def image_median(inputs: Tensor, **_: Any) -> Tensor:
+def image_median(inputs: Tensor) -> Tensor:
     """Each example's own median per channel (the mean of the middle two, where there are two).
 
     Example:
@@ -140,7 +142,7 @@ def image_median(inputs: Tensor, **_: Any) -> Tensor:
     return middle.reshape(_color_shape(image)).expand_as(image).clone()
 
 
-def blur(inputs: Tensor, *, sigma: float = 10.0, **_: Any) -> Tensor:
+def blur(inputs: Tensor, *, sigma: float = 10.0) -> Tensor:
     """Each image ``[B, C, H, W]`` under a Gaussian blur of ``sigma`` pixels, borders replicated.
 
     Raises:
@@ -153,8 +155,8 @@ def blur(inputs: Tensor, *, sigma: float = 10.0, **_: Any) -> Tensor:
     image = _image(inputs)
     if image.dim() != 4:
         raise ValueError(f"inputs must be images [B, C, H, W]; got shape {tuple(image.shape)}")
-    if not sigma > 0:
-        raise ValueError(f"sigma must be positive; got {sigma}")
+    if not 0 < sigma < math.inf:
+        raise ValueError(f"sigma must be positive and finite; got {sigma}")
     radius = max(1, round(4 * sigma))
     steps = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
     weights = torch.exp(-0.5 * (steps / sigma) ** 2)
@@ -200,16 +202,24 @@ def make_baselines(name: str, inputs: Any, **settings: Any) -> Any:
     Args:
         name: a key of :data:`BASELINES`.
         inputs: a tensor ``[B, C, ...]`` or a tuple of them.
-        settings: passed on (``mean``, ``std``, ``normalized``, ``generator``, ``sigma``).
+        settings: ``mean``, ``std``, ``normalized``, ``generator``, ``n``, ``sigma``; those that the
+            baseline has no use for are left out.
 
     Raises:
         ValueError: an unknown name.
+        TypeError: a setting that no baseline has.
 
     Example:
         >>> make_baselines("white", torch.rand(1, 3, 2, 2)).min().item()
         1.0
     """
     function = BASELINES[check_choice(name, "baseline", BASELINES)]
+    known = {key for each in BASELINES.values() for key in signature(each).parameters}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise TypeError(f"no baseline takes {', '.join(unknown)}")
+    used = signature(function).parameters
+    settings = {key: value for key, value in settings.items() if key in used}
     if isinstance(inputs, tuple):
         return tuple(function(x, **settings) for x in inputs)
     return function(inputs, **settings)
@@ -239,6 +249,8 @@ def _per_channel(
     column = torch.as_tensor(values, dtype=image.dtype, device=image.device).flatten()
     if column.numel() != channels:
         raise ValueError(f"{name} must have {channels} values; got {column.numel()}")
+    if name == "std" and not (column > 0).all():
+        raise ValueError(f"std must be positive; got {column.tolist()}")
     return column.reshape(1, -1, *[1] * (image.dim() - 2))
 
 

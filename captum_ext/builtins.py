@@ -47,25 +47,25 @@ _GRADIENTS = frozenset({Need.GRADIENTS})
 _MODULE = frozenset({Need.GRADIENTS, Need.MODULE})
 
 
-def _smooth_grad_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, Any]:
+def _smooth_grad_defaults(inputs: Inputs, resolution: Resolution, seed: int) -> dict[str, Any]:
     # Smilkov et al. 2017: noise of 10-20 % of the value range, some tens of samples.
     noise = tuple(0.15 * max(float(x.max() - x.min()), 1e-3) for x in inputs)
     return {"nt_samples": 25, "stdevs": noise, "nt_samples_batch_size": 5}
 
 
-def _background_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, Any]:
-    return {"baselines": _background(inputs)}
+def _background_defaults(inputs: Inputs, resolution: Resolution, seed: int) -> dict[str, Any]:
+    return {"baselines": _background(inputs, seed)}
 
 
-def _gradient_shap_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, Any]:
-    return {"baselines": _background(inputs), "n_samples": 25}
+def _gradient_shap_defaults(inputs: Inputs, resolution: Resolution, seed: int) -> dict[str, Any]:
+    return {"baselines": _background(inputs, seed), "n_samples": 25}
 
 
-def _background(inputs: Inputs) -> Inputs:
-    return tuple(baselines.uniform_noise(x, n=BACKGROUND_SIZE) for x in inputs)
+def _background(inputs: Inputs, seed: int) -> Inputs:
+    return tuple(baselines.uniform_noise(x, n=BACKGROUND_SIZE, generator=seed) for x in inputs)
 
 
-def _occlusion_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, Any]:
+def _occlusion_defaults(inputs: Inputs, resolution: Resolution, seed: int) -> dict[str, Any]:
     """Windows of a 15th of the image, half overlapping; at pixel resolution one pixel each."""
     windows, strides = [], []
     for x in inputs:
@@ -83,7 +83,11 @@ def _occlusion_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, Any
 
 
 def _feature_mask_defaults(
-    inputs: Inputs, resolution: Resolution, *, n_samples: Callable[[int], int] | None = None
+    inputs: Inputs,
+    resolution: Resolution,
+    seed: int,
+    *,
+    n_samples: Callable[[int], int] | None = None,
 ) -> dict[str, Any]:
     masks = pixel_masks(inputs) if resolution == "pixel" else grid_masks(inputs)
     arguments: dict[str, Any] = {"feature_mask": masks}
@@ -105,7 +109,7 @@ def _smooth_grad(model: Callable[..., Any]) -> ca.NoiseTunnel:
     return ca.NoiseTunnel(ca.Saliency(model))
 
 
-def _grad_cam_defaults(inputs: Inputs, resolution: Resolution) -> dict[str, Any]:
+def _grad_cam_defaults(inputs: Inputs, resolution: Resolution, seed: int) -> dict[str, Any]:
     return {"relu_attributions": True}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from captum_ext import __version__
+from captum_ext.checks import check_int
 from captum_ext.exam import (
     IMAGES,
     OUTPUTS,
@@ -29,6 +31,8 @@ from captum_ext.spec import MethodSpec
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+#: The model's weights take 2 GiB at this size.
+MAX_SIZE = 1024
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -51,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["exam", "--methods", "salency"])
         2
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # LRP-ε on a terminal without Greek
     args = _parser().parse_args(argv)
     try:
         code: int = args.run(args)
@@ -109,6 +115,9 @@ def _run_methods(args: argparse.Namespace) -> int:
 
 def _run_exam(args: argparse.Namespace) -> int:
     specs = _chosen(args.methods)
+    check_int(args.images, "images", minimum=1)
+    if args.size > MAX_SIZE:
+        raise ValueError(f"size must be at most {MAX_SIZE}; got {args.size}")
     model = CenterPixelModel(
         size=args.size,
         alpha=args.alpha,
@@ -130,10 +139,10 @@ def _run_exam(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             interrupted = True
     grades = grade(answers)
+    print(format_table(grades))
     write_json(args.out / "exam.json", _settings(args), grades, answers)
     first = [answer for answer in answers if answer.image == 0]
     figure(model, images[:1], first).savefig(args.out / "exam.png")
-    print(format_table(grades))
     print(f"\nwritten to {args.out}: exam.png, exam.csv, exam.json")
     if interrupted:
         print(f"interrupted after {len(answers)} answers", file=sys.stderr)

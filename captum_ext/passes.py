@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -81,16 +81,15 @@ class _PassCounter:
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
         # Counted after the pass: a hook before it may change the batch, as DeepLift's does.
-        tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
-        first = next(tensors, None)
+        first = next(_tensors((args, kwargs)), None)
         self._call.n_examples = 1 if first is None or first.dim() == 0 else first.shape[0]
         self.passes.forward += self._call.n_examples
 
     def watch(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         # Gradients are watched where they pass a layer, not at the model's input or output,
         # because they may start at a hidden layer (a representation) or end there (Grad-CAM).
-        for tensor in output if isinstance(output, tuple | list) else (output,):
-            if isinstance(tensor, Tensor) and tensor.requires_grad:
+        for tensor in _tensors(output):
+            if tensor.requires_grad:
                 tensor.register_hook(partial(self._count_backward, self._call))
 
     def _count_backward(self, call: _ForwardCall, gradient: Tensor) -> None:
@@ -98,3 +97,14 @@ class _PassCounter:
         if backward_id not in call.backward_ids:
             call.backward_ids.add(backward_id)
             self.passes.backward += call.n_examples
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a nest of tuples, lists and dicts, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for element in value:
+            yield from _tensors(element)
+    elif isinstance(value, Mapping):
+        yield from _tensors(list(value.values()))

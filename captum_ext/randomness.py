@@ -17,7 +17,8 @@ def seed_of(generator: GeneratorLike) -> int:
     """The seed that ``generator`` stands for; drawing it advances a torch.Generator.
 
     Args:
-        generator: an int seed is the seed; None is seed 0; a torch.Generator gives its next draw.
+        generator: an int is the seed itself (modulo 2**63); None is seed 0; a torch.Generator gives
+            its next draw.
 
     Raises:
         TypeError: anything else.
@@ -36,7 +37,7 @@ def seed_of(generator: GeneratorLike) -> int:
             "generator must be a torch.Generator, an int seed or None; got "
             f"{type(generator).__name__}"
         )
-    return int(generator)
+    return int(generator) % 2**63
 
 
 def example_generator(seed: int) -> torch.Generator:

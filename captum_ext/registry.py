@@ -86,11 +86,11 @@ def get_method(name: str) -> MethodSpec:
         ValueError: unknown method 'salency'; did you mean 'saliency'? ...
     """
     specs = _specs()
-    by_key = {_key(spec.title): spec for spec in specs.values()} | {
-        _key(spec.name): spec for spec in specs.values()
-    }
-    if _key(name) in by_key:
-        return by_key[_key(name)]
+    by_key = {_key(spec.title): spec for spec in specs.values()}
+    by_key |= {_key(spec.name): spec for spec in specs.values()}
+    found = specs.get(name) or by_key.get(_key(name))
+    if found is not None:
+        return found
     return specs[check_choice(name, "method", specs)]
 
 
@@ -152,7 +152,7 @@ def explain(
         )
     # Copies, so that no method can leave a mark on the caller's tensors.
     copies = tuple(tensor.detach().clone() for tensor in tensors)
-    arguments = spec.arguments(copies if isinstance(inputs, tuple) else copies[0], resolution)
+    arguments = spec.arguments(copies if isinstance(inputs, tuple) else copies[0], resolution, seed)
     batch_size = default_batch_size(copies, model)
     general = {
         "generator": seed,
@@ -173,7 +173,7 @@ def explain(
         result = attribution.attribute(
             copies if isinstance(inputs, tuple) else copies[0], target=target, **arguments
         )
-    return _like_inputs(result, tensors)
+    return _like_inputs(result, inputs)
 
 
 _ROUTINE_WARNINGS = (
@@ -221,10 +221,13 @@ def unregister() -> None:
 @cache
 def _specs() -> Mapping[str, MethodSpec]:
     specs: dict[str, MethodSpec] = {}
+    taken: set[str] = set()
     for spec in (*builtins.SPECS, *attr.SPECS, *_third_party_specs()):
-        if spec.name in specs:
+        keys = {_key(spec.name), _key(spec.title)}
+        if keys & taken:
             logger.warning("%s: a method named %r exists; not added", spec.origin, spec.name)
         else:
+            taken |= keys
             specs[spec.name] = spec
     return specs
 
@@ -232,10 +235,7 @@ def _specs() -> Mapping[str, MethodSpec]:
 def _third_party_specs() -> list[MethodSpec]:
     specs: list[MethodSpec] = []
     for entry_point in entry_points(group=METHODS_GROUP):
-        found = _load(entry_point)
-        if found is None:
-            continue
-        for spec in found if isinstance(found, list | tuple) else (found,):
+        for spec in _load(entry_point, _as_list):
             if isinstance(spec, MethodSpec):
                 specs.append(spec)
             else:
@@ -251,22 +251,28 @@ def _third_party_specs() -> list[MethodSpec]:
 def _namespaces() -> Iterable[tuple[ModuleType, Mapping[str, type]]]:
     classes = [getattr(attr, name) for name in attr.__all__]
     classes += [spec.attribution for spec in methods() if spec.origin != "captum"]
-    attributions = {
-        cls.__name__: cls
-        for cls in classes
-        if isinstance(cls, type) and issubclass(cls, Attribution)
-    }
+    attributions: dict[str, type] = {}
+    for cls in classes:
+        if isinstance(cls, type) and issubclass(cls, Attribution):
+            attributions.setdefault(cls.__name__, cls)
     yield captum.attr, attributions
     for entry_point in entry_points(group=NAMESPACES_GROUP):
-        namespace = _load(entry_point)
-        if namespace is not None:
-            yield namespace()
+        yield from _load(entry_point, _namespace)
 
 
-def _load(entry_point: EntryPoint) -> Any:
+def _namespace(function: Callable[[], tuple[ModuleType, Mapping[str, type]]]) -> list[Any]:
+    module, named = function()
+    return [(module, dict(named))]
+
+
+def _as_list(found: Any) -> list[Any]:
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def _load(entry_point: EntryPoint, unpack: Callable[[Any], list[Any]]) -> list[Any]:
     # A third party's broken package must not take ours down.
     try:
-        return entry_point.load()
+        return unpack(entry_point.load())
     except Exception:
         logger.warning(
             "entry point %s of %s cannot be loaded",
@@ -274,7 +280,7 @@ def _load(entry_point: EntryPoint) -> Any:
             entry_point.group,
             exc_info=True,
         )
-        return None
+        return []
 
 
 def _key(name: str) -> str:
@@ -303,11 +309,14 @@ def _predicted(
     )
 
 
-def _like_inputs(result: Any, inputs: tuple[Tensor, ...]) -> Any:
-    """Detached, and attributions of the input's shape in the input's dtype."""
-    if isinstance(result, Tensor):
-        dtype = inputs[0].dtype if inputs[0].is_floating_point() else result.dtype
-        return result.detach().to(dtype)
+def _like_inputs(result: Any, inputs: Any) -> Any:
+    """Detached, and each attribution in its input's dtype; what comes beside them as it is."""
+    if isinstance(inputs, tuple) and isinstance(result, tuple) and len(result) == len(inputs):
+        pairs = zip(result, inputs, strict=True)
+        return tuple(_like_inputs(part, tensor) for part, tensor in pairs)
     if isinstance(result, tuple):
         return tuple(_like_inputs(part, inputs) for part in result)
-    return result
+    if not isinstance(result, Tensor):
+        return result
+    like = inputs if isinstance(inputs, Tensor) else inputs[0]
+    return result.detach().to(like.dtype if like.is_floating_point() else result.dtype)

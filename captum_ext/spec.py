@@ -17,8 +17,8 @@ from torch import Tensor, nn
 #: One feature per pixel, or a coarse grid of segments as is usual on photographs.
 Resolution = Literal["pixel", "image"]
 
-#: The arguments of ``attribute()`` that suit these inputs: ``defaults(inputs, resolution)``.
-Defaults = Callable[[tuple[Tensor, ...], Resolution], dict[str, Any]]
+#: The arguments of ``attribute()`` that suit these inputs: ``defaults(inputs, resolution, seed)``.
+Defaults = Callable[[tuple[Tensor, ...], Resolution, int], dict[str, Any]]
 
 
 class Need(str, Enum):
@@ -98,6 +98,10 @@ class MethodSpec:
             TypeError: the method needs a module and was given something else.
             ValueError: the method needs a layer and none was given or found.
         """
+        if layer is not None and not isinstance(layer, nn.Module):
+            raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}")
+        if layer is not None and Need.LAYER not in self.needs:
+            raise TypeError(f"{self.name} takes no layer")
         build = self.build or self.attribution
         if Need.MODULE in self.needs and not isinstance(forward_func, nn.Module):
             raise TypeError(
@@ -109,14 +113,20 @@ class MethodSpec:
         return build(forward_func, layer if layer is not None else last_convolution(forward_func))
 
     def arguments(
-        self, inputs: Tensor | tuple[Tensor, ...], resolution: Resolution = "image"
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        resolution: Resolution = "image",
+        seed: int = 0,
     ) -> dict[str, Any]:
-        """Default arguments of ``attribute()`` for ``inputs``; tuples only where inputs is one."""
+        """Default arguments of ``attribute()`` for ``inputs``; tuples only where inputs is one.
+
+        ``seed`` decides what is random among them, as a background.
+        """
         if self.defaults is None:
             return {}
         if isinstance(inputs, tuple):
-            return self.defaults(inputs, resolution)
-        arguments = self.defaults((inputs,), resolution)
+            return self.defaults(inputs, resolution, seed)
+        arguments = self.defaults((inputs,), resolution, seed)
         return {
             name: value[0] if isinstance(value, tuple) and len(value) == 1 else value
             for name, value in arguments.items()

@@ -33,25 +33,22 @@ class Panel:
     Args:
         title: the method's.
         heat_map: ``[1, D, D]``.
-        right: whether the method is right; decides the note's color.
+        right: whether the method is right, which decides the note's color; None: not judged.
         note: a line to write below.
-        floor: values smaller than this are drawn as zero.
     """
 
     title: str
     heat_map: Tensor
-    right: bool
+    right: bool | None
     note: str
-    floor: float = 0.0
 
 
-def draw_signed(axes: Axes, values: Tensor | np.ndarray, floor: float = 0.0) -> None:
+def draw_signed(axes: Axes, values: Tensor | np.ndarray) -> None:
     """Draws one heat map on a symmetric red-blue scale; white is zero.
 
     Args:
         axes: where to draw.
         values: ``[H, W]``.
-        floor: the scale reaches at least to here, so that anything much smaller stays white.
 
     Example:
         >>> axes = Figure().subplots()
@@ -60,8 +57,7 @@ def draw_signed(axes: Axes, values: Tensor | np.ndarray, floor: float = 0.0) -> 
         True
     """
     array = np.asarray(values)
-    largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
-    bound = max(largest, floor) or 1.0
+    bound = float(np.abs(array[np.isfinite(array)]).max(initial=0.0)) or 1.0
     axes.imshow(array, cmap=SIGNED_COLORS, vmin=-bound, vmax=bound, interpolation="nearest")
     _bare(axes)
 
@@ -75,7 +71,8 @@ def exam_figure(
 ) -> Figure:
     """What every method says about one exam image.
 
-    A column per method: above, its whole heat map with its range; below, the middle of it. At the
+    A column per method: above, its whole heat map with its range; below, the middle of it. Each
+    is scaled to its own extremes, as one usually sees a heat map, however small they are. At the
     left the image and the facts, at the right the model's top classes. Many methods wrap into
     several bands.
 
@@ -124,7 +121,7 @@ def exam_figure(
 
 
 def _draw_whole(axes: Axes, panel: Panel, heat: np.ndarray) -> None:
-    draw_signed(axes, heat, panel.floor)
+    draw_signed(axes, heat)
     axes.set_title(panel.title, fontsize=7.5, color=_INK, pad=3)
     axes.set_xlabel(f"{heat.min():.1e} … {heat.max():.1e}", fontsize=6, color=_INK, labelpad=2)
 
@@ -133,9 +130,9 @@ def _draw_middle(axes: Axes, panel: Panel, heat: np.ndarray) -> None:
     row, col = heat.shape[0] // 2, heat.shape[1] // 2
     reach = min(CROP // 2, row, col, heat.shape[0] - row - 1, heat.shape[1] - col - 1)
     crop = heat[row - reach : row + reach + 1, col - reach : col + reach + 1]
-    draw_signed(axes, crop, panel.floor)
+    draw_signed(axes, crop)
     axes.add_patch(Rectangle((reach - 0.5, reach - 0.5), 1, 1, fill=False, edgecolor=_INK))
-    color = _GOOD if panel.right else _BAD
+    color = _INK if panel.right is None else _GOOD if panel.right else _BAD
     axes.set_xlabel(panel.note, fontsize=6.5, color=color, labelpad=2)
 
 

@@ -6,6 +6,7 @@ spec. After ``captum_ext.register()`` they can be imported from ``saliency.core`
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 
 import saliency.core
@@ -24,32 +25,40 @@ def adapters() -> dict[str, type[FromCaptum]]:
         >>> all(issubclass(adapter, FromCaptum) for adapter in adapters().values())
         True
     """
-    return {
-        spec.attribution.__name__: _adapter(spec)
-        for spec in methods()
-        if spec.origin != "captum" and not spec.needs & {Need.MODULE, Need.LAYER}
-    }
+    return dict(_adapters())
+
+
+@cache
+def _adapters() -> dict[str, type[FromCaptum]]:
+    found: dict[str, type[FromCaptum]] = {}
+    for spec in methods():
+        if spec.origin != "captum" and not spec.needs & {Need.MODULE, Need.LAYER}:
+            name = spec.attribution.__name__
+            if name in found:  # a second method of the same class goes by its own name
+                name = "".join(part.capitalize() for part in spec.name.split("_"))
+            found[name] = _adapter(name, spec)
+    return found
 
 
 def namespace() -> tuple[ModuleType, dict[str, type]]:
     """What ``captum_ext.register()`` puts where: this package's adapters into ``saliency.core``."""
-    return saliency.core, dict(adapters())
+    return saliency.core, {**adapters()}
 
 
 def __getattr__(name: str) -> type[FromCaptum]:
     try:
-        return adapters()[name]
+        return _adapters()[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
-def _adapter(spec: MethodSpec) -> type[FromCaptum]:
+def _adapter(name: str, spec: MethodSpec) -> type[FromCaptum]:
     def build(self: FromCaptum) -> None:
         FromCaptum.__init__(self, spec)
 
     summary = (spec.attribution.__doc__ or spec.title).strip().splitlines()[0]
     return type(
-        spec.attribution.__name__,
+        name,
         (FromCaptum,),
         {"__init__": build, "__doc__": summary, "__module__": __name__},
     )

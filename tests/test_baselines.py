@@ -92,7 +92,8 @@ def test_a_tuple_gives_a_tuple(images):
     ("call", "message"),
     [
         (lambda x: make_baselines("blak", x), "unknown baseline 'blak'; did you mean 'black'"),
-        (lambda x: baselines.blur(x, sigma=0), "sigma must be positive; got 0"),
+        (lambda x: baselines.blur(x, sigma=0), "sigma must be positive and finite; got 0"),
+        (lambda x: baselines.black(x, std=[0] * 3, normalized=True), "std must be positive"),
         (lambda x: baselines.norm_mean(x, mean=[0.5]), "mean must have 3 values; got 1"),
         (lambda x: baselines.norm_mean(x[:, :2]), "mean must be given for inputs of 2 channels"),
         (lambda x: baselines.uniform_noise(x, n=0), "n must be at least 1; got 0"),
@@ -102,3 +103,12 @@ def test_a_tuple_gives_a_tuple(images):
 def test_bad_arguments_are_named(call, message, images):
     with pytest.raises(ValueError, match=message):
         call(images)
+
+
+def test_settings_are_passed_on_where_they_are_of_use(images):
+    settings = {"generator": 3, "sigma": 2.0}
+    assert torch.equal(make_baselines("black", images, **settings), baselines.black(images))
+    blurred = make_baselines("blur", images, **settings)
+    assert torch.equal(blurred, baselines.blur(images, sigma=2.0))
+    with pytest.raises(TypeError, match="no baseline takes sgima"):
+        make_baselines("blur", images, sgima=1)

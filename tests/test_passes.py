@@ -86,3 +86,15 @@ def test_nested_counts_are_independent(model, images):
 def test_a_function_cannot_be_counted():
     with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module; got function"):
         count_passes(lambda x: x).__enter__()
+
+
+def test_a_batch_inside_a_list_or_dict_is_found():
+    class Nested(nn.Module):
+        def forward(self, batch):
+            return (batch["x"] if isinstance(batch, dict) else batch[0]) * 2
+
+    model = Nested()
+    with count_passes(model) as passes:
+        model([torch.rand(8, 3, requires_grad=True)]).sum().backward()
+        model({"x": torch.rand(8, 3)})
+    assert (passes.forward, passes.backward) == (16, 8)

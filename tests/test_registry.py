@@ -45,11 +45,14 @@ class ToyScore(PerturbationAttribution):
         return result if isinstance(inputs, tuple) else result[0]
 
 
-SPEC = MethodSpec("toy_score", "Toy score", "perturbation", "-", ToyScore)
+SPECS = (
+    MethodSpec("toy_score", "Toy score", "perturbation", "-", ToyScore),
+    MethodSpec("toy_twin", "Toy twin", "perturbation", "-", ToyScore),
+)
 '''
 
 TOY_SCRIPT = """
-import json, sys
+import pickle, sys
 import captum_ext, captum.attr, saliency.core, saliency_adapters
 from captum_ext.attr import ToyScore
 from captum_ext.cli import main
@@ -62,7 +65,10 @@ from captum.attr import ToyScore as in_captum
 from saliency.core import ToyScore as in_saliency
 assert in_captum is ToyScore and "ToyScore" in captum.attr.__all__
 assert issubclass(in_saliency, saliency.core.CoreSaliency)
+assert saliency_adapters.ToyScore is in_saliency
 assert saliency_adapters.ToyScore().spec.name == "toy_score"
+assert saliency_adapters.ToyTwin().spec.name == "toy_twin"
+assert pickle.loads(pickle.dumps(saliency_adapters.ToyScore())).spec.name == "toy_score"
 check_attribution("toy_score").raise_if_failed()
 main(["methods"])
 main(["exam", "--size", "5", "--images", "1", "--methods", "toy_score", "--out", sys.argv[1]])
@@ -203,6 +209,26 @@ def test_arguments_that_a_method_does_not_take_are_named(model, images):
         captum_ext.explain(lambda x: x, images, method="saliency")
 
 
+def test_a_layer_that_is_none_is_named(model, images):
+    with pytest.raises(TypeError, match=r"layer must be a torch\.nn\.Module; got str"):
+        captum_ext.explain(model, images, 1, "grad_cam", layer="0")
+    with pytest.raises(TypeError, match="saliency takes no layer"):
+        captum_ext.explain(model, images, 1, "saliency", layer=model[0])
+
+
+def test_each_attribution_has_the_dtype_of_its_own_input():
+    inputs = (torch.rand(2, 3, dtype=torch.float64), torch.rand(2, 3))
+    result = captum_ext.explain(lambda x, y: (x * y).sum(1), inputs, method="occlusion")
+    assert [part.dtype for part in result] == [torch.float64, torch.float32]
+
+
+def test_a_seed_decides_the_background_too(model, images):
+    first, second = (
+        captum_ext.explain(model, images, 1, "deep_lift_shap", generator=seed) for seed in (1, 2)
+    )
+    assert not torch.equal(first, second)
+
+
 def test_families_select():
     assert {spec.family for spec in captum_ext.methods("shapley")} == {"shapley"}
     with pytest.raises(ValueError, match="unknown family 'shaply'; did you mean 'shapley'"):
@@ -259,8 +285,10 @@ names = [spec.name for spec in captum_ext.methods()]
 assert names[-2:] == ["dummy", "second_dummy"], names
 assert captum_ext.get_method("saliency").title == "Saliency"
 assert captum_ext.explain(lambda x: x.sum(1), torch.zeros(2, 3), method="dummy").sum() == 6
-captum_ext.register()
+names = captum_ext.register()
 from captum.attr import DummyAttribution
+assert captum_ext.get_method("smooth_grad").origin == "captum"
+assert captum.attr.UniformLRP is captum_ext.attr.UniformLRP
 assert captum.attr.Saliency.__module__.startswith("captum.")
 """
     result = run(script, path=[tmp_path / "site"])
@@ -268,3 +296,4 @@ assert captum.attr.Saliency.__module__.startswith("captum.")
     assert "entry point broken of captum_ext.methods cannot be loaded" in result.stderr
     assert "dummy-attributions: a method named 'saliency' exists" in result.stderr
     assert "must give MethodSpec objects; got int" in result.stderr
+    assert "entry point hook of captum_ext.namespaces cannot be loaded" in result.stderr

@@ -13,7 +13,8 @@ over the inputs and the bias.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class AlphaBetaRule(PropagationRule):
     """
 
     def __init__(self, alpha: float = 2.0, beta: float = 1.0) -> None:
-        if beta < 0 or abs(alpha - beta - 1) > 1e-9:
+        if not (beta >= 0 and abs(alpha - beta - 1) <= 1e-9):
             raise ValueError(
                 f"alpha - beta must be 1 and beta at least 0; got alpha={alpha}, beta={beta}"
             )
@@ -133,6 +134,16 @@ def _per_channel(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(1, -1, *[1] * (like.dim() - 2))
 
 
+@contextmanager
+def _put_back(rules: dict[nn.Module, Any]) -> Iterator[None]:
+    """Captum's LRP deletes every rule that it finds on a layer."""
+    try:
+        yield
+    finally:
+        for module, rule in rules.items():
+            module.rule = rule
+
+
 class UniformLRP(LRP):
     """Captum's LRP with one rule for every linear layer, chosen here and not by marking the model.
 
@@ -172,7 +183,11 @@ class UniformLRP(LRP):
         tensors = check_inputs(inputs)
         check_target(target, tensors[0].shape[0])
         copies = tuple(tensor.detach().clone() for tensor in tensors)
-        with clear_target_errors(self.model, copies, target, additional_forward_args):
+        own_rules = {m: m.rule for m in self.model.modules() if hasattr(m, "rule")}
+        with (
+            _put_back(own_rules),
+            clear_target_errors(self.model, copies, target, additional_forward_args),
+        ):
             result = super().attribute.__wrapped__(
                 self,
                 copies if isinstance(inputs, tuple) else copies[0],

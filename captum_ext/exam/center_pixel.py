@@ -30,10 +30,11 @@ OUTPUTS = tuple(_HEADS)
 
 # Level v is the input v / 255, also with fewer or more classes than 256.
 WHITE = 255
+MIN_ALPHA, MAX_ALPHA = 1e-6, 1e6
 
 
 class CenterPixelModel(nn.Module):
-    """Names the gray level of the center pixel ``[D // 2, D // 2]``, and is right on every image.
+    """Names the gray level of the center pixel ``[D // 2, D // 2]`` of any natural image.
 
     The parameters are made in float64, in which neighboring classes differ by ``alpha`` and
     rounding by 1e-8. ``.float()`` works too: the logits, of size 3e7, are then rounded to 2, which
@@ -45,12 +46,15 @@ class CenterPixelModel(nn.Module):
             the center but the first pixel of the row ``D // 2``; this model takes the center.)
         n_classes: number of gray levels C, at least 2; level c is the input c / 255.
         alpha: contrast; 10 gives a probability of 0.9999.
-        relu: pass the logits through a ReLU, which cuts nothing: an offset keeps them positive.
+        relu: pass the logits through a ReLU. An offset keeps them positive on photographs, noise,
+            black and white; only an image composed to collect negative weights (or, far above 227
+            pixels, one that is half white) can fall below it and be cut. Without the ReLU the
+            model is right on every image.
         seed: of the nuisance weights.
         output: ``"probability"``, ``"log_probability"`` or ``"logit"``.
 
     Raises:
-        ValueError: a size below 3, fewer than 2 classes, an alpha that is not positive, or an
+        ValueError: a size below 3, fewer than 2 classes, an alpha out of range, or an
             unknown output.
 
     Example:
@@ -73,8 +77,8 @@ class CenterPixelModel(nn.Module):
         super().__init__()
         self.size = check_int(size, "size", minimum=3)
         self.n_classes = check_int(n_classes, "n_classes", minimum=2)
-        if not alpha > 0:
-            raise ValueError(f"alpha must be positive; got {alpha}")
+        if not MIN_ALPHA <= alpha <= MAX_ALPHA:
+            raise ValueError(f"alpha must be from {MIN_ALPHA:g} to {MAX_ALPHA:g}; got {alpha}")
         self.alpha = alpha
         self.output = check_choice(output, "output", OUTPUTS)
         self.flatten = nn.Flatten()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
@@ -27,6 +28,7 @@ class Answer:
 
     Attributes:
         method: the method's name.
+        title: its title.
         image: index of the image.
         target: the class that was explained.
         output: which output of the model was explained; a method that is defined on logits only
@@ -42,10 +44,12 @@ class Answer:
         passes: examples sent through the model.
         seconds: wall time.
         attribution: ``[1, D, D]``.
-        floor: the rounding error of the explained output; smaller values count as zero.
+        floor: the rounding error of the explained output's gradient, which is the largest error
+            that any of these methods makes; smaller values count as zero.
     """
 
     method: str
+    title: str
     image: int
     target: int
     output: str
@@ -66,6 +70,7 @@ class Grade:
 
     Attributes:
         method: the method's name.
+        title: its title.
         status: ``"ok"``, or, where no answer is, why.
         n_images: answers that count.
         hits: how many of them are hits.
@@ -78,6 +83,7 @@ class Grade:
     """
 
     method: str
+    title: str
     status: str
     n_images: int
     hits: int
@@ -120,7 +126,7 @@ def answer(
     if target is None:
         with torch.no_grad():
             target = int(model(image).argmax(1))
-    result = Answer(spec.name, index, target, asked.output)
+    result = Answer(spec.name, spec.title, index, target, asked.output)
     n_features = image[0].numel()
     if spec.max_features is not None and n_features > spec.max_features:
         result.status = "skipped"
@@ -143,15 +149,25 @@ def answer(
     finally:
         result.seconds = time.perf_counter() - start
     result.attribution = attribution[0]
-    with torch.no_grad():
-        output = asked(image)[0, target]
-    result.floor = float(output.abs()) * torch.finfo(output.dtype).eps
+    result.floor = _rounding_error(asked, image, target)
     result.rank, result.share, result.hit = score(attribution, model.ground_truth(), result.floor)
-    if float(attribution.abs().max()) < result.floor:
+    if not attribution.any():
+        result.detail = "zero everywhere"
+    elif float(attribution.abs().max()) < result.floor:
         result.detail = "only rounding error"
     if not torch.isfinite(attribution).all():
         result.status, result.detail = "failed", "the attribution is not finite"
     return result
+
+
+def _rounding_error(model: CenterPixelModel, image: Tensor, target: int) -> float:
+    """Of the output's gradient: a sum of weights that nearly cancel, times the probability."""
+    weight = model.linear.weight
+    scale = float(weight.abs().max()) * torch.finfo(weight.dtype).eps
+    if model.output != "probability":
+        return scale
+    with torch.no_grad():
+        return scale * float(model(image)[0, target])
 
 
 def score(attribution: Tensor, truth: Tensor, floor: float = 0.0) -> tuple[float, float, bool]:
@@ -160,8 +176,8 @@ def score(attribution: Tensor, truth: Tensor, floor: float = 0.0) -> tuple[float
     Args:
         attribution: ``[1, 1, D, D]``.
         truth: the same shape, bool, true at one pixel.
-        floor: magnitudes below count as zero. The exam takes the rounding error of the explained
-            output: a map that is smaller everywhere says nothing, however neat its pattern.
+        floor: magnitudes below count as zero. The exam takes the rounding error of a gradient: a
+            map that is smaller everywhere says nothing, however neat its pattern.
 
     Returns:
         ``(rank, share, hit)`` as :class:`Answer` defines them; NaN and a miss where the
@@ -213,7 +229,9 @@ def examine(
         for spec in specs:
             if on_start is not None:
                 on_start(spec, index)
-            yield answer(model, images[index : index + 1], spec, target, seed, index)
+            # Draws of its own for each image: intervals over images take answers for independent.
+            draws = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+            yield answer(model, images[index : index + 1], spec, target, draws, index)
 
 
 def grade(answers: Iterable[Answer]) -> list[Grade]:
@@ -224,7 +242,8 @@ def grade(answers: Iterable[Answer]) -> list[Grade]:
 
     Example:
         >>> from captum_ext import get_method
-        >>> model, images = CenterPixelModel(size=5), torch.rand(2, 1, 5, 5)
+        >>> from captum_ext.exam import exam_images
+        >>> model, images = CenterPixelModel(size=5), exam_images("coffee", 2, size=5)
         >>> specs = [get_method("saliency"), get_method("occlusion")]
         >>> [result.method for result in grade(examine(model, images, specs))]
         ['occlusion', 'saliency']
@@ -254,6 +273,7 @@ def _grade_method(results: list[Answer]) -> Grade:
         hit_interval = (math.nan, math.nan)
     return Grade(
         method=results[0].method,
+        title=results[0].title,
         status=status,
         n_images=len(good),
         hits=hits,

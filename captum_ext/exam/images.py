@@ -113,7 +113,9 @@ def _gray(source: str | Path) -> np.ndarray:
     try:
         with Image.open(source) as file:
             picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith("I"):
+            if picture.mode in ("I", "F"):
+                raise ValueError(f"mode {picture.mode!r} has no fixed range of gray")
+            if picture.mode.startswith("I;16"):
                 return np.asarray(picture, dtype=np.float64) / 65535
             return rgb2gray(np.asarray(picture.convert("RGB")))
     except FileNotFoundError:

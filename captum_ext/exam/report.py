@@ -18,11 +18,11 @@ from torch import Tensor
 
 from captum_ext.exam.center_pixel import WHITE, CenterPixelModel
 from captum_ext.exam.grade import Answer, Grade
-from captum_ext.registry import get_method
 from captum_ext.visualize import Panel, exam_figure
 
 PACKAGES = ("captum_ext", "captum", "saliency", "torch", "numpy", "scikit-image")
 TOP_CLASSES = 5
+LOGIT_NOTE = "The logit depends on every pixel: a low share of the center is no error there."
 
 
 class AnswerFile:
@@ -39,7 +39,7 @@ class AnswerFile:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "exam.csv"
         ...     with AnswerFile(path) as file:
-        ...         file.write(Answer("saliency", image=0, target=7, output="logit", rank=1.0))
+        ...         file.write(Answer("saliency", "Saliency", 0, 7, "logit", rank=1.0))
         ...     print(path.read_text().splitlines()[1])
         saliency,0,7,logit,ok,,1.0,nan,False,0,0,0.0
     """
@@ -98,9 +98,11 @@ def format_table(grades: Sequence[Grade]) -> str:
         for row in [header, tuple("-" * width for width in widths), *rows]
     ]
     troubled = [grade for grade in grades if grade.status != "ok"]
+    if any(grade.output == "logit" for grade in grades):
+        lines += ["", LOGIT_NOTE]
     if troubled:
         lines.append("")
-        lines += [f"{get_method(g.method).title}: {g.status}" for g in troubled]
+        lines += [f"{g.title}: {g.status}" for g in troubled]
     return "\n".join(lines)
 
 
@@ -151,6 +153,7 @@ def figure(model: CenterPixelModel, image: Tensor, answers: Sequence[Answer]) ->
 
     Example:
         >>> import torch
+        >>> from captum_ext import get_method
         >>> from captum_ext.exam import answer
         >>> model, image = CenterPixelModel(size=5), torch.rand(1, 1, 5, 5)
         >>> figure(model, image, [answer(model, image, get_method("saliency"))])
@@ -170,7 +173,7 @@ def figure(model: CenterPixelModel, image: Tensor, answers: Sequence[Answer]) ->
         f"image: {model.size} x {model.size}",
     ]
     panels = [
-        Panel(_figure_title(a, model), a.attribution, a.hit, _verdict(a), a.floor)
+        Panel(_figure_title(a, model), a.attribution, _is_right(a), _verdict(a))
         for a in shown
         if a.attribution is not None
     ]
@@ -185,14 +188,22 @@ def figure(model: CenterPixelModel, image: Tensor, answers: Sequence[Answer]) ->
 
 
 def _figure_title(answer: Answer, model: CenterPixelModel) -> str:
-    title = get_method(answer.method).title
-    return title if answer.output == model.output else f"{title} ({answer.output})"
+    if answer.output == model.output:
+        return answer.title
+    return f"{answer.title} ({answer.output})"
 
 
 def _verdict(answer: Answer) -> str:
     if answer.detail:
         return f"miss: {answer.detail}"
-    return f"{'hit' if answer.hit else 'miss'}: center has {_percent(answer.share)}"
+    center = f"center has {_percent(answer.share)}"
+    if answer.output == "logit":
+        return center
+    return f"{'hit' if answer.hit else 'miss'}: {center}"
+
+
+def _is_right(answer: Answer) -> bool | None:
+    return None if answer.output == "logit" else answer.hit
 
 
 def _percent(share: float) -> str:
@@ -203,7 +214,7 @@ def _cells(grade: Grade) -> tuple[str, ...]:
     low, high = grade.share_interval
     interval = "-" if math.isnan(low) else f"{100 * max(low, 0):.1f} - {100 * min(high, 1):.1f} %"
     return (
-        get_method(grade.method).title,
+        grade.title,
         f"{grade.hits}/{grade.n_images}",
         f"{grade.rank:.1f}",
         _percent(grade.share),

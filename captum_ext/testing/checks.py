@@ -62,7 +62,10 @@ def _shape_dtype_device(subject: Subject) -> None:
 
 def _tuple_inputs(subject: Subject) -> None:
     inputs = (subject.inputs(), subject.small_inputs())
-    _expect_like(subject.attribute(inputs, model=subject.model("two_inputs")), inputs)
+    result = subject.attribute(inputs, model=subject.model("two_inputs"))
+    _expect_like(result, inputs)
+    for number, attribution in enumerate(result):
+        _expect(bool(attribution.any()), f"input {number} of the tuple gets only zeros")
 
 
 def _target_forms(subject: Subject) -> None:
@@ -123,13 +126,22 @@ def _batch_size(subject: Subject) -> None:
         raise NotApplicable("has no batch size")
     inputs = subject.inputs()
     for name in names:
-        small, large = (subject.attribute(inputs, **{name: size}) for size in (BATCH, 7))
-        _expect_same(small, large, f"{name}={BATCH} against 7")
+        expected = subject.attribute(inputs, **{name: 7})
+        for size in (1, BATCH):
+            result = subject.attribute(inputs, **{name: size})
+            _expect_same(result, expected, f"{name}={size} against 7")
 
 
 def _same_seed(subject: Subject) -> None:
     inputs = subject.inputs()
     _expect_same(subject.attribute(inputs), subject.attribute(inputs), "the same seed again")
+
+
+def _other_seed(subject: Subject) -> None:
+    if not subject.spec.stochastic:
+        raise NotApplicable("is not stochastic")
+    first, second = (subject.attribute(subject.inputs(), seed=seed) for seed in (0, 1))
+    _expect(not torch.equal(first, second), "another seed gives the same result")
 
 
 def _random_state(subject: Subject) -> None:
@@ -155,10 +167,13 @@ def _inputs_untouched(subject: Subject) -> None:
     for requires_grad in (False, True):
         inputs = subject.inputs().requires_grad_(requires_grad)
         original = inputs.detach().clone()
+        earlier = torch.ones_like(inputs) if requires_grad else None
+        inputs.grad = earlier
         subject.attribute(inputs)
         _expect(torch.equal(inputs.detach(), original), "the inputs changed")
         _expect(inputs.requires_grad == requires_grad, "requires_grad of the inputs changed")
-        _expect(inputs.grad is None, "the inputs were given a gradient")
+        kept = inputs.grad is earlier and (earlier is None or bool((earlier == 1).all()))
+        _expect(kept, "the gradient of the inputs changed")
         _expect(not inputs._backward_hooks, "a hook was left on the inputs")
 
 
@@ -166,6 +181,10 @@ def _model_untouched(subject: Subject) -> None:
     model = subject.model()
     first = next(iter(model.modules()))
     first.register_parameter("frozen", nn.Parameter(torch.zeros(1), requires_grad=False))
+    first.register_buffer("kept", torch.zeros(1))
+    for number, parameter in enumerate(model.parameters()):
+        if number % 2:
+            parameter.grad = torch.ones_like(parameter)
     next(iter(model.children())).train()
     before = _fingerprint(model)
     subject.attribute(subject.inputs(), model=model)
@@ -184,9 +203,12 @@ def _fingerprint(model: nn.Module) -> dict[str, Any]:
             name: [len(getattr(module, kind)) for kind in hooks] for name, module in modules.items()
         },
         "attributes": {name: sorted(vars(module)) for name, module in modules.items()},
-        "values": {name: p.detach().flatten().tolist() for name, p in parameters.items()},
+        "values": {name: value.flatten().tolist() for name, value in model.state_dict().items()},
         "requires_grad": {name: p.requires_grad for name, p in parameters.items()},
-        "gradients": {name: p.grad is None for name, p in parameters.items()},
+        "gradients": {
+            name: None if p.grad is None else p.grad.flatten().tolist()
+            for name, p in parameters.items()
+        },
     }
 
 
@@ -323,6 +345,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         _batch_mates,
         _batch_size,
         _same_seed,
+        _other_seed,
         _random_state,
         _inputs_untouched,
         _model_untouched,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from captum.attr import Attribution, GradientAttribution
 
 from captum_ext.registry import get_method
@@ -56,12 +57,15 @@ class ContractReport:
         return "\n".join(lines)
 
 
-def check_attribution(method: str | MethodSpec | type[Attribution]) -> ContractReport:
+def check_attribution(
+    method: str | MethodSpec | type[Attribution], device: str | torch.device = "cpu"
+) -> ContractReport:
     """Runs the whole contract over one method.
 
     Args:
         method: a registered method's name, a spec, or an ``Attribution`` subclass that is built
             from a model alone.
+        device: where the models and inputs of the checks lie; it must know float64.
 
     Returns:
         A report; ``print`` it, or call ``raise_if_failed()`` in a test.
@@ -72,7 +76,7 @@ def check_attribution(method: str | MethodSpec | type[Attribution]) -> ContractR
         >>> [result.status for result in report.results if result.check == "no_graph"]
         ['passed']
     """
-    subject = Subject(_as_spec(method))
+    subject = Subject(_as_spec(method), torch.device(device))
     return ContractReport(
         subject.spec.name, tuple(_run(name, check, subject) for name, check in CHECKS.items())
     )

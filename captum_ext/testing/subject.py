@@ -83,8 +83,9 @@ _MODELS: dict[str, Callable[[], nn.Module]] = {
 class Subject:
     """A method on trial, with the models and inputs that it is tried on."""
 
-    def __init__(self, spec: MethodSpec) -> None:
+    def __init__(self, spec: MethodSpec, device: torch.device) -> None:
         self.spec = spec
+        self.device = device
         self.built_in = spec.origin == "captum"
 
     def model(self, kind: str = "plain") -> nn.Module:
@@ -94,21 +95,23 @@ class Subject:
         torch.set_rng_state(torch_state)
         if Need.PROBABILITIES in self.spec.needs:
             model = nn.Sequential(model, nn.Softmax(dim=1)).eval()
-        return model
+        return model.to(self.device)
 
     def inputs(self, seed: int = 1) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return torch.rand(BATCH, 3, SIZE, SIZE, generator=generator, dtype=torch.float64)
+        images = torch.rand(BATCH, 3, SIZE, SIZE, generator=generator, dtype=torch.float64)
+        return images.to(self.device)
 
     def small_inputs(self) -> Tensor:
         generator = torch.Generator().manual_seed(2)
-        return torch.rand(BATCH, 1, 4, 4, generator=generator, dtype=torch.float64)
+        images = torch.rand(BATCH, 1, 4, 4, generator=generator, dtype=torch.float64)
+        return images.to(self.device)
 
     def attribution(self, model: Any) -> Attribution:
         return self.spec.make(model)
 
     def arguments(self, attribution: Attribution, inputs: Any, seed: int = 0) -> dict[str, Any]:
-        arguments = self.spec.arguments(inputs, "pixel")
+        arguments = self.spec.arguments(inputs, "pixel", seed)
         if "generator" in accepted_arguments(attribution)[0]:
             arguments["generator"] = seed
         return arguments

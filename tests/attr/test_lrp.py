@@ -123,7 +123,7 @@ def test_a_softmax_is_refused_and_the_model_is_left_as_it_was(network):
     assert not any(hasattr(module, "activations") for module in model.modules())
 
 
-@pytest.mark.parametrize(("alpha", "beta"), [(2, 0), (0.5, -0.5)])
+@pytest.mark.parametrize(("alpha", "beta"), [(2, 0), (0.5, -0.5), (float("nan"), float("nan"))])
 def test_alpha_and_beta_must_fit_each_other(alpha, beta):
     with pytest.raises(ValueError, match="alpha - beta must be 1"):
         AlphaBetaRule(alpha, beta)
@@ -132,3 +132,11 @@ def test_alpha_and_beta_must_fit_each_other(alpha, beta):
 def test_a_target_out_of_range_is_named(network):
     with pytest.raises(ValueError, match="target 9 does not fit"):
         UniformLRP(network, EpsilonRule).attribute(torch.rand(1, 6, dtype=torch.float64), target=9)
+
+
+def test_a_rule_that_the_user_has_set_stays(network):
+    mine = EpsilonRule()
+    network[0].rule = mine
+    UniformLRP(network, AlphaBetaRule).attribute(torch.rand(1, 6, dtype=torch.float64), target=0)
+    assert network[0].rule is mine
+    assert not hasattr(network[2], "rule")

@@ -17,6 +17,7 @@ SPEC = MethodSpec(
 )
 SPECS = (
     MethodSpec("second_dummy", "Second", "gradient", "-", Saliency, origin="dummy-attributions"),
+    MethodSpec("smoothgrad", "Taken too", "gradient", "-", Saliency, origin="dummy-attributions"),
     MethodSpec("saliency", "Taken", "gradient", "-", Saliency, origin="dummy-attributions"),
 )
 NOT_A_SPEC = 7

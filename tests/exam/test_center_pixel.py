@@ -107,7 +107,8 @@ def test_alpha_sharpens_the_probability():
     [
         ({"size": 2}, "size must be at least 3; got 2"),
         ({"n_classes": 1}, "n_classes must be at least 2"),
-        ({"alpha": 0}, "alpha must be positive; got 0"),
+        ({"alpha": 0}, "alpha must be from 1e-06 to 1e"),
+        ({"alpha": float("inf")}, "alpha must be from"),
         ({"output": "logits"}, "unknown output 'logits'; did you mean 'logit'"),
     ],
 )
@@ -166,3 +167,10 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
         gray_levels(path, 5)
     with pytest.raises(ValueError, match="does not exist"):
         gray_levels(tmp_path / "missing.png", 5)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_an_image_without_a_fixed_range_is_refused(tmp_path, mode):
+    path = _saved(Image.new(mode, (9, 9), 1), tmp_path / "image.tiff")
+    with pytest.raises(ValueError, match="no fixed range"):
+        gray_levels(path, 9)

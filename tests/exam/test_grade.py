@@ -7,6 +7,7 @@ from captum.attr import Saliency
 from captum_ext import MethodSpec, get_method, methods
 from captum_ext.exam import Answer, CenterPixelModel, answer, exam_images, examine, grade
 from captum_ext.exam.grade import score
+from captum_ext.exam.report import figure, format_table
 
 RIGHT = ("occlusion", "feature_ablation", "shapley_value_sampling", "lime", "kernel_shap")
 WRONG = ("saliency", "input_x_gradient", "deep_lift", "lrp_z", "lrp_epsilon", "lrp_alpha1_beta0")
@@ -99,7 +100,9 @@ def test_a_map_that_is_not_finite_is_a_miss():
 
 def test_intervals_are_those_of_the_textbook():
     shares = [0.2, 0.4, 0.9]
-    result = grade([Answer("saliency", i, 0, "logit", share=s) for i, s in enumerate(shares)])[0]
+    result = grade(
+        [Answer("saliency", "Saliency", i, 0, "logit", share=s) for i, s in enumerate(shares)]
+    )[0]
     half = 4.302652729911275 * 0.36055512754639896 / math.sqrt(3)
     assert result.share == pytest.approx(0.5)
     assert result.share_interval == pytest.approx((0.5 - half, 0.5 + half))
@@ -111,3 +114,33 @@ def test_every_registered_method_answers_or_says_why_not():
     for result in examine(model, images, methods()):
         assert result.status in ("ok", "skipped"), result
         assert result.status == "ok" or result.detail
+
+
+@pytest.mark.parametrize("size", [3, 9])
+def test_rounding_errors_are_never_a_hit(size):
+    model, images = CenterPixelModel(size), exam_images("random", 8, size=size, seed=2)
+    specs = [get_method("saliency"), get_method("input_x_gradient")]
+    for result in examine(model, images, specs):
+        assert not result.hit
+        assert result.detail == "only rounding error"
+
+
+def test_a_black_center_is_nothing_to_a_black_baseline():
+    image = exam_images("random", 1, size=5, center_value=0)
+    result = answer(CenterPixelModel(5), image, get_method("occlusion"))
+    assert (result.hit, result.share) == (False, 0)
+
+
+def test_every_image_gets_draws_of_its_own():
+    model = CenterPixelModel(5)
+    images = exam_images("random", 1, size=5).repeat(2, 1, 1, 1)
+    first, second = examine(model, images, [get_method("smooth_grad")])
+    assert not torch.equal(first.attribution, second.attribution)
+
+
+def test_a_spec_that_is_not_registered_can_be_examined_and_reported():
+    mine = MethodSpec("mine", "My method", "gradient", "-", Saliency)
+    model, images = CenterPixelModel(5), exam_images("random", 1, size=5)
+    answers = list(examine(model, images, [mine]))
+    assert "My method" in format_table(grade(answers))
+    figure(model, images, answers)

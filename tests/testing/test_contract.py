@@ -106,6 +106,45 @@ class LeavesGradients(Good):
         return super().attribute.__wrapped__(self, inputs, target)
 
 
+class ZeroesGradients(Good):
+    @log_usage()
+    def attribute(self, inputs, target=None):
+        if isinstance(self.forward_func, torch.nn.Module):
+            self.forward_func.zero_grad()
+        return super().attribute.__wrapped__(self, inputs, target)
+
+
+class ForgetsInputGradient(Good):
+    @log_usage()
+    def attribute(self, inputs, target=None):
+        if isinstance(inputs, torch.Tensor):
+            inputs.grad = None
+        return super().attribute.__wrapped__(self, inputs, target)
+
+
+class WritesBuffers(Good):
+    @log_usage()
+    def attribute(self, inputs, target=None):
+        if isinstance(self.forward_func, torch.nn.Module):
+            for buffer in self.forward_func.buffers():
+                buffer.add_(1)
+        return super().attribute.__wrapped__(self, inputs, target)
+
+
+class IgnoresSecondInput(Good):
+    @log_usage()
+    def attribute(self, inputs, target=None):
+        result = super().attribute.__wrapped__(self, inputs, target)
+        return (result[0], 0 * result[1]) if isinstance(result, tuple) else result
+
+
+class WrongOneByOne(Good):
+    @log_usage()
+    def attribute(self, inputs, target=None, perturbations_per_eval=1):
+        result = super().attribute.__wrapped__(self, inputs, target)
+        return result + 1 if perturbations_per_eval == 1 else result
+
+
 class SwitchesMode(Good):
     @log_usage()
     def attribute(self, inputs, target=None):
@@ -181,6 +220,11 @@ def test_a_good_method_passes_every_check():
         (WritesInputs, "inputs_untouched"),
         (LeavesGradients, "model_untouched"),
         (SwitchesMode, "model_untouched"),
+        (ZeroesGradients, "model_untouched"),
+        (WritesBuffers, "model_untouched"),
+        (ForgetsInputGradient, "inputs_untouched"),
+        (IgnoresSecondInput, "tuple_inputs"),
+        (WrongOneByOne, "batch_size"),
         (KeepsGraph, "no_graph"),
         (AssumesLayout, "memory_layouts"),
         (NeedsModule, "plain_function"),
@@ -196,6 +240,11 @@ def test_a_bad_method_is_caught_by_the_check_that_is_meant_for_it(method, check)
     assert check in [result.check for result in report.failures], str(report)
     with pytest.raises(AssertionError, match=check):
         report.raise_if_failed()
+
+
+def test_a_seed_that_changes_nothing_is_caught():
+    report = check_attribution(spec_of(Good, stochastic=True))
+    assert [result.check for result in report.failures] == ["other_seed"]
 
 
 def test_a_broken_promise_of_zero_is_caught():
