@@ -154,7 +154,7 @@ def answer(
     if not attribution.any():
         result.detail = "zero everywhere"
     elif float(attribution.abs().max()) < result.floor:
-        result.detail = "only rounding error"
+        result.detail = "rounding error"
     if not torch.isfinite(attribution).all():
         result.status, result.detail = "failed", "the attribution is not finite"
     return result

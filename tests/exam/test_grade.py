@@ -122,7 +122,7 @@ def test_rounding_errors_are_never_a_hit(size):
     specs = [get_method("saliency"), get_method("input_x_gradient")]
     for result in examine(model, images, specs):
         assert not result.hit
-        assert result.detail == "only rounding error"
+        assert result.detail == "rounding error"
 
 
 def test_a_black_center_is_nothing_to_a_black_baseline():
