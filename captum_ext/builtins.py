@@ -22,7 +22,7 @@ from captum_ext.spec import MethodSpec, Need, Resolution
 
 #: Inputs in a default background or reference set.
 BACKGROUND_SIZE = 8
-#: Bach et al. leave epsilon open; 0.25 is what toolboxes use on networks with unit-scale outputs.
+#: Bach et al. leave epsilon open; this damps weak contributions where outputs are of order 1.
 LRP_EPSILON = 0.25
 #: Features beyond which a linear fit (samples x features), or permuting one feature at a time,
 #: takes hours.
