@@ -87,6 +87,11 @@ class MethodSpec:
             raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.family!r}")
         object.__setattr__(self, "needs", frozenset(Need(need) for need in self.needs))
 
+    @property
+    def needs_module(self) -> bool:
+        """Whether it runs on a torch module only: it needs one, or a layer of one."""
+        return bool(self.needs & {Need.MODULE, Need.LAYER})
+
     def make(self, forward_func: Callable[..., Any], layer: nn.Module | None = None) -> Attribution:
         """The attribution object for a model.
 

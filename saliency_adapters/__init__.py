@@ -6,13 +6,14 @@ spec. After ``captum_ext.register()`` they can be imported from ``saliency.core`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
 
 import saliency.core
 
 from captum_ext import methods
-from captum_ext.spec import MethodSpec, Need
+from captum_ext.spec import MethodSpec
 from saliency_adapters.from_captum import FromCaptum
 
 __all__ = ["FromCaptum", "adapters", "namespace"]
@@ -32,7 +33,7 @@ def adapters() -> dict[str, type[FromCaptum]]:
 def _adapters() -> dict[str, type[FromCaptum]]:
     found: dict[str, type[FromCaptum]] = {}
     for spec in methods():
-        if spec.origin != "captum" and not spec.needs & {Need.MODULE, Need.LAYER}:
+        if spec.origin != "captum" and not spec.needs_module:
             name = spec.attribution.__name__
             if name in found:  # a second method of the same class goes by its own name
                 name = "".join(part.capitalize() for part in spec.name.split("_"))
@@ -40,9 +41,9 @@ def _adapters() -> dict[str, type[FromCaptum]]:
     return found
 
 
-def namespace() -> tuple[ModuleType, dict[str, type]]:
+def namespace() -> tuple[ModuleType, Mapping[str, type]]:
     """What ``captum_ext.register()`` puts where: this package's adapters into ``saliency.core``."""
-    return saliency.core, {**adapters()}
+    return saliency.core, _adapters()
 
 
 def __getattr__(name: str) -> type[FromCaptum]:

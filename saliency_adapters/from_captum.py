@@ -10,7 +10,6 @@ from saliency.core.base import CoreSaliency
 
 from captum_ext import MethodSpec, explain, get_method
 from captum_ext.call_model import CallModelFunction, forward_func
-from captum_ext.spec import Need
 
 
 class FromCaptum(CoreSaliency):  # type: ignore[misc]
@@ -35,7 +34,7 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
 
     def __init__(self, method: str | MethodSpec, **settings: Any) -> None:
         self.spec = method if isinstance(method, MethodSpec) else get_method(method)
-        if self.spec.needs & {Need.MODULE, Need.LAYER}:
+        if self.spec.needs_module:
             raise TypeError(f"{self.spec.name} needs a torch module, not a call_model_function")
         self.settings = settings
 

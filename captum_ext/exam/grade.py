@@ -123,9 +123,10 @@ def answer(
         True
     """
     asked = model.with_output("logit") if Need.LOGITS in spec.needs else model
+    with torch.no_grad():
+        outputs = model(image)[0]
     if target is None:
-        with torch.no_grad():
-            target = int(model(image).argmax(1))
+        target = int(outputs.argmax())
     result = Answer(spec.name, spec.title, index, target, asked.output)
     n_features = image[0].numel()
     if spec.max_features is not None and n_features > spec.max_features:
@@ -149,7 +150,7 @@ def answer(
     finally:
         result.seconds = time.perf_counter() - start
     result.attribution = attribution[0]
-    result.floor = _rounding_error(asked, image, target)
+    result.floor = _rounding_error(asked, float(outputs[target]))
     result.rank, result.share, result.hit = score(attribution, model.ground_truth(), result.floor)
     if not attribution.any():
         result.detail = "zero everywhere"
@@ -160,14 +161,11 @@ def answer(
     return result
 
 
-def _rounding_error(model: CenterPixelModel, image: Tensor, target: int) -> float:
+def _rounding_error(asked: CenterPixelModel, output: float) -> float:
     """Of the output's gradient: a sum of weights that nearly cancel, times the probability."""
-    weight = model.linear.weight
+    weight = asked.linear.weight
     scale = float(weight.abs().max()) * torch.finfo(weight.dtype).eps
-    if model.output != "probability":
-        return scale
-    with torch.no_grad():
-        return scale * float(model(image)[0, target])
+    return scale * output if asked.output == "probability" else scale
 
 
 def score(attribution: Tensor, truth: Tensor, floor: float = 0.0) -> tuple[float, float, bool]:

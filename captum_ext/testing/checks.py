@@ -14,73 +14,42 @@ from captum.attr import NoiseTunnel
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor, nn
 
-from captum_ext.checks import as_tuple
 from captum_ext.passes import count_passes
 from captum_ext.randomness import global_seed
 from captum_ext.spec import Need
+from captum_ext.testing.expectations import NotApplicable, expect, expect_like, expect_same
 from captum_ext.testing.subject import BATCH, CLASSES, SIZE, Subject
 
-TOLERANCE = 1e-9
 BATCH_ARGUMENTS = ("perturbations_per_eval", "internal_batch_size", "nt_samples_batch_size")
-
-
-class NotApplicable(Exception):  # noqa: N818
-    """Raised by a check that does not apply; the message says why."""
-
-
-def _expect(condition: bool, problem: str) -> None:
-    if not condition:
-        raise ValueError(problem)
-
-
-def _expect_like(result: Any, inputs: Any) -> None:
-    _expect(
-        isinstance(result, tuple) == isinstance(inputs, tuple),
-        f"gives a {type(result).__name__} for a {type(inputs).__name__}",
-    )
-    for attribution, tensor in zip(as_tuple(result), as_tuple(inputs), strict=True):
-        _expect(isinstance(attribution, Tensor), f"gives {type(attribution).__name__}")
-        for name in ("shape", "dtype", "device"):
-            got, wanted = getattr(attribution, name), getattr(tensor, name)
-            _expect(got == wanted, f"{name} is {got}, the input's {wanted}")
-        _expect(bool(torch.isfinite(attribution).all()), "is not finite")
-
-
-def _expect_same(result: Any, other: Any, what: str) -> None:
-    for first, second in zip(as_tuple(result), as_tuple(other), strict=True):
-        _expect(first.shape == second.shape, f"{what}: {first.shape} became {second.shape}")
-        distance = float((first - second).abs().max())
-        scale = max(1.0, float(second.abs().max()))
-        _expect(distance <= TOLERANCE * scale, f"{what}: results differ by {distance:.2g}")
 
 
 def _shape_dtype_device(subject: Subject) -> None:
     for dtype in (torch.float64, torch.float32):
         inputs = subject.inputs().to(dtype)
-        _expect_like(subject.attribute(inputs, model=subject.model().to(dtype)), inputs)
+        expect_like(subject.attribute(inputs, model=subject.model().to(dtype)), inputs)
 
 
 def _tuple_inputs(subject: Subject) -> None:
     inputs = (subject.inputs(), subject.small_inputs())
     result = subject.attribute(inputs, model=subject.model("two_inputs"))
-    _expect_like(result, inputs)
+    expect_like(result, inputs)
     for number, attribution in enumerate(result):
-        _expect(bool(attribution.any()), f"input {number} of the tuple gets only zeros")
+        expect(bool(attribution.any()), f"input {number} of the tuple gets only zeros")
 
 
 def _target_forms(subject: Subject) -> None:
     inputs, targets = subject.inputs(), [0, 3, 1]
     expected = subject.attribute(inputs, target=2)
     other = subject.attribute(inputs, target=0)
-    _expect(not torch.equal(expected, other), "gives the same for every target")
+    expect(not torch.equal(expected, other), "gives the same for every target")
     for form in (torch.tensor(2), torch.tensor([2]), [2] * BATCH, torch.full((BATCH,), 2)):
-        _expect_same(subject.attribute(inputs, target=form), expected, f"target={form!r}")
+        expect_same(subject.attribute(inputs, target=form), expected, f"target={form!r}")
     each = [
         subject.attribute(inputs, target=target)[index : index + 1]
         for index, target in enumerate(targets)
     ]
     for form in (targets, torch.tensor(targets)):
-        _expect_same(subject.attribute(inputs, target=form), torch.cat(each), f"target={form!r}")
+        expect_same(subject.attribute(inputs, target=form), torch.cat(each), f"target={form!r}")
 
 
 def _target_tuples(subject: Subject) -> None:
@@ -88,13 +57,13 @@ def _target_tuples(subject: Subject) -> None:
     expected = subject.attribute(inputs, target=2)
     for form in ((1, 0), [(1, 0)] * BATCH):
         result = subject.attribute(inputs, target=form, model=grid)
-        _expect_same(result, expected, f"target={form!r}")
+        expect_same(result, expected, f"target={form!r}")
 
 
 def _target_none(subject: Subject) -> None:
     inputs = subject.inputs()
     result = subject.attribute(inputs, target=None, model=subject.model("scalar"))
-    _expect_same(result, subject.attribute(inputs, target=1), "target=None")
+    expect_same(result, subject.attribute(inputs, target=1), "target=None")
 
 
 def _baseline_forms(subject: Subject) -> None:
@@ -106,10 +75,10 @@ def _baseline_forms(subject: Subject) -> None:
     expected = subject.attribute(inputs, baselines=torch.full_like(inputs, 0.5))
     for form in (0.5, torch.full_like(inputs[:1], 0.5)):
         kind = "tensor of one example" if isinstance(form, Tensor) else "scalar"
-        _expect_same(subject.attribute(inputs, baselines=form), expected, f"baselines: {kind}")
+        expect_same(subject.attribute(inputs, baselines=form), expected, f"baselines: {kind}")
     two = (inputs, subject.small_inputs())
     result = subject.attribute(two, model=subject.model("two_inputs"), baselines=(0.5, 0.0))
-    _expect_like(result, two)
+    expect_like(result, two)
 
 
 def _batch_mates(subject: Subject) -> None:
@@ -117,7 +86,7 @@ def _batch_mates(subject: Subject) -> None:
     expected = subject.attribute(inputs)
     for index in range(BATCH):
         alone = subject.attribute(inputs[index : index + 1])
-        _expect_same(alone, expected[index : index + 1], f"example {index} without the others")
+        expect_same(alone, expected[index : index + 1], f"example {index} without the others")
 
 
 def _batch_size(subject: Subject) -> None:
@@ -129,19 +98,19 @@ def _batch_size(subject: Subject) -> None:
         expected = subject.attribute(inputs, **{name: 7})
         for size in (1, BATCH):
             result = subject.attribute(inputs, **{name: size})
-            _expect_same(result, expected, f"{name}={size} against 7")
+            expect_same(result, expected, f"{name}={size} against 7")
 
 
 def _same_seed(subject: Subject) -> None:
     inputs = subject.inputs()
-    _expect_same(subject.attribute(inputs), subject.attribute(inputs), "the same seed again")
+    expect_same(subject.attribute(inputs), subject.attribute(inputs), "the same seed again")
 
 
 def _other_seed(subject: Subject) -> None:
     if not subject.spec.stochastic:
         raise NotApplicable("is not stochastic")
     first, second = (subject.attribute(subject.inputs(), seed=seed) for seed in (0, 1))
-    _expect(not torch.equal(first, second), "another seed gives the same result")
+    expect(not torch.equal(first, second), "another seed gives the same result")
 
 
 def _random_state(subject: Subject) -> None:
@@ -152,7 +121,7 @@ def _random_state(subject: Subject) -> None:
     before = _random_states()
     attribution.attribute(inputs, target=1, **arguments)
     for name, state in _random_states().items():
-        _expect(state == before[name], f"the global random state of {name} changed")
+        expect(state == before[name], f"the global random state of {name} changed")
 
 
 def _random_states() -> dict[str, Any]:
@@ -170,11 +139,11 @@ def _inputs_untouched(subject: Subject) -> None:
         earlier = torch.ones_like(inputs) if requires_grad else None
         inputs.grad = earlier
         subject.attribute(inputs)
-        _expect(torch.equal(inputs.detach(), original), "the inputs changed")
-        _expect(inputs.requires_grad == requires_grad, "requires_grad of the inputs changed")
+        expect(torch.equal(inputs.detach(), original), "the inputs changed")
+        expect(inputs.requires_grad == requires_grad, "requires_grad of the inputs changed")
         kept = inputs.grad is earlier and (earlier is None or bool((earlier == 1).all()))
-        _expect(kept, "the gradient of the inputs changed")
-        _expect(not inputs._backward_hooks, "a hook was left on the inputs")
+        expect(kept, "the gradient of the inputs changed")
+        expect(not inputs._backward_hooks, "a hook was left on the inputs")
 
 
 def _model_untouched(subject: Subject) -> None:
@@ -190,7 +159,7 @@ def _model_untouched(subject: Subject) -> None:
     subject.attribute(subject.inputs(), model=model)
     after = _fingerprint(model)
     for name, old in before.items():
-        _expect(old == after[name], f"{name}: {old} became {after[name]}")
+        expect(old == after[name], f"{name}: {old} became {after[name]}")
 
 
 def _fingerprint(model: nn.Module) -> dict[str, Any]:
@@ -216,25 +185,25 @@ def _no_graph(subject: Subject) -> None:
     for requires_grad in (False, True):
         inputs = subject.inputs().requires_grad_(requires_grad)
         result = subject.attribute(inputs)
-        _expect(not result.requires_grad, "the attribution carries an autograd graph")
+        expect(not result.requires_grad, "the attribution carries an autograd graph")
 
 
 def _memory_layouts(subject: Subject) -> None:
     inputs = subject.inputs()
     expected = subject.attribute(inputs)
     strided = torch.stack([inputs, inputs], dim=-1)[..., 0]
-    _expect(not strided.is_contiguous(), "the test's own tensor is contiguous")
-    _expect_same(subject.attribute(strided), expected, "non-contiguous inputs")
+    expect(not strided.is_contiguous(), "the test's own tensor is contiguous")
+    expect_same(subject.attribute(strided), expected, "non-contiguous inputs")
     channels_last = inputs.contiguous(memory_format=torch.channels_last)
-    _expect_same(subject.attribute(channels_last), expected, "channels_last inputs")
+    expect_same(subject.attribute(channels_last), expected, "channels_last inputs")
 
 
 def _plain_function(subject: Subject) -> None:
-    if subject.spec.needs & {Need.MODULE, Need.LAYER}:
+    if subject.spec.needs_module:
         raise NotApplicable("needs a module")
     model, inputs = subject.model(), subject.inputs()
     result = subject.attribute(inputs, model=model.forward)
-    _expect_same(result, subject.attribute(inputs), "a function in place of the module")
+    expect_same(result, subject.attribute(inputs), "a function in place of the module")
 
 
 def _dummy(subject: Subject) -> None:
@@ -242,7 +211,7 @@ def _dummy(subject: Subject) -> None:
         raise NotApplicable("does not promise it")
     result = subject.attribute(subject.inputs(), model=subject.model("blind"))
     worst = float(result[..., SIZE // 2 :].abs().max())
-    _expect(worst == 0, f"gives up to {worst:.2g} where the model is blind")
+    expect(worst == 0, f"gives up to {worst:.2g} where the model is blind")
 
 
 def _noise_tunnel(subject: Subject) -> None:
@@ -254,7 +223,7 @@ def _noise_tunnel(subject: Subject) -> None:
         result = NoiseTunnel(attribution).attribute(
             inputs, nt_samples=2, nt_samples_batch_size=1, stdevs=0.1, target=1, **arguments
         )
-    _expect(result.shape == inputs.shape, f"NoiseTunnel gives shape {tuple(result.shape)}")
+    expect(result.shape == inputs.shape, f"NoiseTunnel gives shape {tuple(result.shape)}")
 
 
 def _infidelity(subject: Subject) -> None:
@@ -264,7 +233,7 @@ def _infidelity(subject: Subject) -> None:
         score = infidelity(
             model, _disturb, inputs, result, target=1, n_perturb_samples=2, normalize=False
         )
-    _expect(score.shape == (BATCH,), f"infidelity gives shape {tuple(score.shape)}")
+    expect(score.shape == (BATCH,), f"infidelity gives shape {tuple(score.shape)}")
 
 
 def _disturb(inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -279,7 +248,7 @@ def _sensitivity_max(subject: Subject) -> None:
         score = sensitivity_max(
             attribution.attribute, inputs, n_perturb_samples=2, target=1, **arguments
         )
-    _expect(score.shape == (BATCH,), f"sensitivity_max gives shape {tuple(score.shape)}")
+    expect(score.shape == (BATCH,), f"sensitivity_max gives shape {tuple(score.shape)}")
 
 
 def _copy_and_pickle(subject: Subject) -> None:
@@ -290,7 +259,7 @@ def _copy_and_pickle(subject: Subject) -> None:
     for twin in (copy.deepcopy(attribution), pickle.loads(pickle.dumps(attribution))):
         with global_seed(0):
             result = twin.attribute(inputs, target=1, **arguments)
-        _expect_same(result, expected, "a copy")
+        expect_same(result, expected, "a copy")
 
 
 def _rejects_bad_target(subject: Subject) -> None:
@@ -324,12 +293,12 @@ def _expect_rejected(
         try:
             subject.attribute(inputs, target=target, model=model)
         except (TypeError, ValueError) as error:
-            _expect(argument in str(error), f"the error does not name {argument}: {error}")
+            expect(argument in str(error), f"the error does not name {argument}: {error}")
         except Exception as error:
             raise ValueError(f"raises {type(error).__name__}: {error}") from error
         else:
             raise ValueError(f"accepts {argument} {target if argument == 'target' else ''}")
-    _expect(may_run or passes.total == 0, "raises only after the model has run")
+    expect(may_run or passes.total == 0, "raises only after the model has run")
 
 
 #: The checks by name, in the order in which they run.

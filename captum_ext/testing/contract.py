@@ -12,7 +12,8 @@ from captum.attr import Attribution, GradientAttribution
 
 from captum_ext.registry import get_method
 from captum_ext.spec import MethodSpec, Need
-from captum_ext.testing.checks import BAD_INPUT_CHECKS, CHECKS, NotApplicable
+from captum_ext.testing.checks import BAD_INPUT_CHECKS, CHECKS
+from captum_ext.testing.expectations import NotApplicable
 from captum_ext.testing.subject import Subject
 
 Status = Literal["passed", "failed", "skipped", "deviates", "recorded"]

@@ -257,6 +257,14 @@ def test_a_stale_deviation_is_a_failure():
     assert [result.check for result in check_attribution(spec).failures] == ["no_graph"]
 
 
+@pytest.mark.parametrize("name", ["lrp_z", "lrp_alpha2_beta1", "grad_cam"])
+def test_our_classes_behind_built_in_names_pass_as_ours(name):
+    spec = dataclasses.replace(captum_ext.get_method(name), origin="captum_ext")
+    report = check_attribution(spec)
+    report.raise_if_failed()
+    assert "recorded" not in {result.status for result in report.results}
+
+
 def test_what_a_built_in_does_with_bad_input_is_recorded():
     results = {r.check: r for r in check_attribution("saliency").results}
     assert results["rejects_non_finite"].status == "recorded"
