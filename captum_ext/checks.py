@@ -5,6 +5,7 @@ Every error names the argument, says what was given and what is allowed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -78,6 +79,159 @@ def check_inputs(inputs: Any, name: str = "inputs") -> tuple[Tensor, ...]:
     if len(set(sizes)) > 1:
         raise ValueError(f"{name} must all have the same number of examples; got {sizes}")
     return tensors
+
+
+def check_baselines(baselines: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """One baseline for each example, from any of Captum's forms of ``baselines``.
+
+    Args:
+        baselines: a number, a tensor ``[1, ...]`` or ``[B, ...]``, a tuple with one of them for
+            each input, or None for zero.
+        inputs: tensors ``[B, ...]``.
+
+    Returns:
+        Tensors of the shape and dtype of ``inputs``, without graph.
+
+    Raises:
+        TypeError: another type.
+        ValueError: another number of baselines, another shape, NaN or infinite values.
+
+    Example:
+        >>> check_baselines(0.5, (torch.zeros(1, 2),))
+        (tensor([[0.5000, 0.5000]]),)
+    """
+    given = (0,) * len(inputs) if baselines is None else as_tuple(baselines)
+    if len(given) != len(inputs):
+        raise ValueError(
+            f"baselines must hold one for each of the {len(inputs)} inputs; got {len(given)}"
+        )
+    return tuple(_check_baseline(value, x) for value, x in zip(given, inputs, strict=True))
+
+
+def _check_baseline(value: Any, x: Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        shapes = [(count, *x.shape[1:]) for count in dict.fromkeys((x.shape[0], 1))]
+        if tuple(value.shape) not in shapes:
+            raise ValueError(
+                f"baselines must have the shape {' or '.join(map(str, shapes))}, or be a number; "
+                f"got shape {tuple(value.shape)}"
+            )
+        check_inputs(value, "baselines")
+        return value.detach().to(x).expand_as(x)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"baselines must be tensors or numbers; got {type(value).__name__}")
+    return torch.full_like(x.detach(), check_number(value, "baselines"))
+
+
+def check_references(baselines: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Sets of references, from the forms of ``baselines`` that path methods take.
+
+    Args:
+        baselines: a tensor ``[R, ...]`` for all examples, or one set for each of them
+            ``[B, R, ...]`` (``[1, R, ...]`` is for all, too), or a tuple of such tensors.
+        inputs: tensors ``[B, ...]``.
+
+    Returns:
+        For each input ``[1, R, ...]`` or ``[B, R, ...]``, in its dtype.
+
+    Raises:
+        TypeError: not tensors.
+        ValueError: none, of another shape, or not finite.
+
+    Example:
+        >>> check_references(torch.zeros(5, 3), (torch.zeros(2, 3),))[0].shape
+        torch.Size([1, 5, 3])
+    """
+    given = as_tuple(baselines)
+    if len(given) != len(inputs):
+        raise ValueError(
+            f"baselines must hold references for each of the {len(inputs)} inputs; got {len(given)}"
+        )
+    references = []
+    for value, x in zip(given, inputs, strict=True):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"baselines must be tensors of references; got {type(value).__name__}")
+        sets = value.detach().unsqueeze(0) if value.dim() == x.dim() else value.detach()
+        one, many = ("".join(f", {side}" for side in x.shape[1:]), x.shape[0])
+        if sets.shape[2:] != x.shape[1:] or sets.shape[0] not in (1, many):
+            raise ValueError(
+                f"baselines must be references [R{one}], or a set for each example "
+                f"[{many}, R{one}]; got shape {tuple(value.shape)}"
+            )
+        if sets.shape[1] == 0:
+            raise ValueError(
+                f"baselines must hold at least one reference; got shape {tuple(value.shape)}"
+            )
+        check_inputs(sets, "baselines")
+        references.append(sets.to(x))
+    counts = [each.shape[1] for each in references]
+    if len(set(counts)) > 1:
+        raise ValueError(f"baselines must hold as many references for each input; got {counts}")
+    return tuple(references)
+
+
+def check_interval(value: Any, name: str) -> tuple[float, float]:
+    """``value`` as a pair of numbers, the lower one first.
+
+    Raises:
+        TypeError: not a pair of numbers.
+        ValueError: not finite, or not in ascending order.
+
+    Example:
+        >>> check_interval([0, 255], "clip")
+        (0.0, 255.0)
+    """
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair (lowest, highest); got {value!r}")
+    low, high = (check_number(bound, name) for bound in value)
+    if low >= high:
+        raise ValueError(f"{name} must be (lowest, highest), the lower one first; got {value!r}")
+    return low, high
+
+
+def check_differentiable(tensors: tuple[Tensor, ...], name: str = "inputs") -> None:
+    """Refuses tensors that no gradient can be taken with respect to.
+
+    Raises:
+        TypeError: not of a floating-point dtype.
+
+    Example:
+        >>> check_differentiable((torch.zeros(1, dtype=torch.int64),))
+        Traceback (most recent call last):
+        ...
+        TypeError: inputs must be of a floating-point dtype; got torch.int64
+    """
+    for tensor in tensors:
+        if not tensor.is_floating_point():
+            raise TypeError(f"{name} must be of a floating-point dtype; got {tensor.dtype}")
+
+
+def check_number(
+    value: Any, name: str, low: float = -math.inf, high: float = math.inf, *, above: bool = False
+) -> float:
+    """``value`` as a finite float in [low, high], or in (low, high] where it must lie ``above``.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: not finite, or outside.
+
+    Example:
+        >>> check_number(0, "step_size", low=0, above=True)
+        Traceback (most recent call last):
+        ...
+        ValueError: step_size must be above 0; got 0
+    """
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    number = float(value)
+    if math.isfinite(number) and low <= number <= high and not (above and number == low):
+        return number
+    bounds = []
+    if low > -math.inf:
+        bounds.append(f"above {low:g}" if above else f"at least {low:g}")
+    if high < math.inf:
+        bounds.append(f"at most {high:g}")
+    raise ValueError(f"{name} must be {' and '.join(bounds) or 'finite'}; got {value}")
 
 
 def check_int(value: Any, name: str, minimum: int) -> int:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from captum_ext.checks import as_tuple
+from captum_ext.layers import gradients_of
 from captum_ext.passes import Passes, count_passes
 from captum_ext.targets import select_target
 
@@ -129,6 +130,13 @@ def default_batch_size(
     per_example = sum(tensor[0].numel() * tensor.element_size() for tensor in inputs)
     growth = 1 if _has_no_convolution(forward_func) else CONVOLUTION_GROWTH
     return max(1, min(MAX_BATCH, largest // (growth * per_example)))
+
+
+def as_channels_last(tensor: Tensor) -> Tensor:
+    """A 4-d tensor in the memory layout that convolutions prefer; any other as it is."""
+    if tensor.dim() != 4:
+        return tensor
+    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def _has_no_convolution(forward_func: Callable[..., Any] | None) -> bool:
@@ -242,30 +250,78 @@ class Evaluator:
                 bar.update(len(rows))
 
     def _scores(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
-        tensors = as_tuple(rows)
-        if self.channels_last:
-            tensors = tuple(
-                tensor.contiguous(memory_format=torch.channels_last)
-                if tensor.dim() == 4
-                else tensor
-                for tensor in tensors
-            )
-        precision = (
-            torch.autocast(tensors[0].device.type, dtype=self.autocast)
-            if self.autocast is not None
-            else nullcontext()
-        )
-        with torch.no_grad(), precision:
-            output = _run_forward(
-                self.forward_func, tensors, None, self._additional_args_of(examples)
-            )
-            scores = select_target(output, self._target_of(examples))
+        with torch.no_grad():
+            return self.scores(rows, examples)
+
+    def scores(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
+        """The scores of given rows, in one call of the model; differentiable.
+
+        Args:
+            rows: what the model sees, ``[b, ...]``.
+            examples: ``[b]``, the index of the example that each row belongs to, for ``target``
+                and ``additional_forward_args``.
+
+        Returns:
+            ``[b]`` (and the output's further dimensions, if any).
+
+        Raises:
+            ValueError: as :meth:`__call__`.
+        """
+        scores = select_target(self.outputs(rows, examples), self._target_of(examples))
         if scores.dim() == 0 or scores.shape[0] != len(examples):
             raise ValueError(
                 "forward_func must return one output per example, batch first; got shape "
                 f"{tuple(scores.shape)} for a batch of {len(examples)}"
             )
-        return scores if self.autocast is None else scores.to(tensors[0].dtype)
+        return scores if self.autocast is None else scores.to(as_tuple(rows)[0].dtype)
+
+    def outputs(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
+        """All that the model returns for given rows. Arguments as in :meth:`scores`."""
+        tensors = as_tuple(rows)
+        if self.channels_last:
+            tensors = tuple(as_channels_last(tensor) for tensor in tensors)
+        precision = (
+            torch.autocast(tensors[0].device.type, dtype=self.autocast)
+            if self.autocast is not None
+            else nullcontext()
+        )
+        with precision:
+            output: Tensor = _run_forward(
+                self.forward_func, tensors, None, self._additional_args_of(examples)
+            )
+        return output
+
+    def one_score_each(self, rows: tuple[Tensor, ...], examples: Tensor) -> Tensor:
+        """As :meth:`scores`, known to be ``[b]``: gradients need one number for each row.
+
+        Raises:
+            ValueError: ``target`` leaves several.
+        """
+        scores = self.scores(rows, examples)
+        if scores.numel() != len(examples):
+            raise ValueError(
+                f"target must select one output per example; {self.target!r} leaves the shape "
+                f"{tuple(scores.shape)} for a batch of {len(examples)}"
+            )
+        if torch.is_grad_enabled() and not scores.requires_grad:
+            raise ValueError(
+                "forward_func must be differentiable; its output carries no gradient of inputs"
+            )
+        return scores.flatten()
+
+    def gradients(self, rows: tuple[Tensor, ...], examples: Tensor) -> tuple[Tensor, ...]:
+        """The gradient of each row's score with respect to the row, in one call of the model.
+
+        The parameters' gradients are neither computed nor touched. Arguments as in
+        :meth:`scores`.
+
+        Example:
+            >>> Evaluator(lambda x: (x**2).sum(1)).gradients((torch.ones(1, 2),), torch.tensor([0]))
+            (tensor([[2., 2.]]),)
+        """
+        leaves = tuple(row.detach().requires_grad_() for row in rows)
+        with torch.enable_grad():
+            return gradients_of(self.one_score_each(leaves, examples).sum(), leaves)
 
     def _target_of(self, examples: Tensor) -> Any:
         target = self.target

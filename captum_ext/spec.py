@@ -47,9 +47,10 @@ class MethodSpec:
         paper: authors, venue, year.
         attribution: the Captum ``Attribution`` subclass.
         needs: what it needs of the user or the model.
-        build: ``build(model)``, or ``build(model, layer)`` where a layer is needed, gives the
-            attribution object; default: the class itself.
+        build: ``build(model)``, or ``build(model, layer)`` where a layer is needed or optional,
+            gives the attribution object; default: the class itself.
         defaults: arguments of ``attribute()`` for given inputs.
+        optional_layer: looks into a layer, and finds one by itself where none is given.
         stochastic: draws random numbers.
         promises_dummy: gives zero wherever the model is blind (the dummy axiom).
         max_features: features beyond which its cost is out of proportion; None: scales.
@@ -74,6 +75,7 @@ class MethodSpec:
     needs: frozenset[Need] = frozenset()
     build: Callable[..., Attribution] | None = None
     defaults: Defaults | None = None
+    optional_layer: bool = False
     stochastic: bool = False
     promises_dummy: bool = False
     max_features: int | None = None
@@ -105,7 +107,7 @@ class MethodSpec:
         """
         if layer is not None and not isinstance(layer, nn.Module):
             raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}")
-        if layer is not None and Need.LAYER not in self.needs:
+        if layer is not None and not (self.optional_layer or Need.LAYER in self.needs):
             raise TypeError(f"{self.name} takes no layer")
         build = self.build or self.attribution
         if Need.MODULE in self.needs and not isinstance(forward_func, nn.Module):
@@ -113,6 +115,8 @@ class MethodSpec:
                 f"{self.name} needs model to be a torch.nn.Module; got "
                 f"{type(forward_func).__name__}"
             )
+        if self.optional_layer:
+            return build(forward_func, layer)
         if Need.LAYER not in self.needs:
             return build(forward_func)
         return build(forward_func, layer if layer is not None else last_convolution(forward_func))

@@ -7,8 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    ("checks", "randomness", "passes", "targets"),
+    ("checks", "randomness", "passes", "targets", "layers"),
     ("forward", "baselines", "perturbation", "call_model", "spec"),
+    ("path",),
     ("attr",),
     ("builtins",),
     ("registry",),

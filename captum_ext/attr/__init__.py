@@ -11,9 +11,10 @@ from pkgutil import iter_modules
 
 from captum_ext.attr.grad_cam import InputGradCam
 from captum_ext.attr.lrp import AlphaBetaRule, UniformLRP
+from captum_ext.attr.pair import FromSaliency
 from captum_ext.spec import MethodSpec
 
-__all__ = ["AlphaBetaRule", "InputGradCam", "UniformLRP"]
+__all__ = ["AlphaBetaRule", "FromSaliency", "InputGradCam", "UniformLRP"]
 
 
 def _find_specs() -> tuple[MethodSpec, ...]:

@@ -1,0 +1,88 @@
+"""Blur IG: integrated gradients in scale space (Xu et al., CVPR 2020), as PAIR implements it.
+
+The path ``x(sigma)`` leads from a blurred image to the sharp one, with no baseline to choose:
+
+    attribution = - integral from 0 to max_sigma of df(x(sigma))/dx * dx(sigma)/dsigma
+
+Paper: arXiv 2004.03383.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import saliency.core as pair
+from captum.log import log_usage
+
+from captum_ext.attr.pair import FromSaliency, check_arrays, check_batch_size
+from captum_ext.checks import check_int, check_number
+from captum_ext.spec import MethodSpec, Need
+
+
+class BlurIG(FromSaliency):
+    """Blur IG: integrated gradients from a blurred image to the sharp one.
+
+    PAIR's implementation, with Captum's arguments. With ``sqrt`` PAIR weights all steps of a
+    batch like its last one; here they then go one by one, which weights each by its own.
+
+    Example:
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(48, 4))
+        >>> BlurIG(model).attribute(torch.rand(2, 3, 4, 4), target=1, n_steps=10).shape
+        torch.Size([2, 3, 4, 4])
+    """
+
+    def __init__(self, forward_func: Callable[..., Any]) -> None:
+        super().__init__(pair.BlurIG(), forward_func)
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self,
+        inputs: Any,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        n_steps: int = 100,
+        max_sigma: float = 50.0,
+        grad_step: float = 0.01,
+        sqrt: bool = False,
+        internal_batch_size: int | None = None,
+    ) -> Any:
+        """Takes Captum's arguments; the others are:
+
+        Args:
+            inputs: images ``[B, C, H, W]``, or a tuple of such tensors.
+            n_steps: steps of the path.
+            max_sigma: standard deviation of the strongest blur, in pixels.
+            grad_step: in pixels, the difference of sigma that the path's direction is taken from.
+            sqrt: sigma grows with the square root of the step.
+            internal_batch_size: steps per call of the model; None chooses by device and size.
+
+        Returns:
+            Attributions of the shape and dtype of ``inputs``.
+
+        Raises:
+            TypeError: inputs of a wrong type.
+            ValueError: inputs that are no images or not finite; an argument out of its range.
+        """
+        tensors = check_arrays(inputs, target, images=True)
+        batch_size = check_batch_size(internal_batch_size, tensors, self.forward_func)
+        settings = {
+            "steps": check_int(n_steps, "n_steps", minimum=1),
+            "max_sigma": check_number(max_sigma, "max_sigma", low=0, above=True),
+            "grad_step": check_number(grad_step, "grad_step", low=0, above=True),
+            "sqrt": sqrt,
+            "batch_size": 1 if sqrt else batch_size,
+        }
+        return self.masks(inputs, target, additional_forward_args, lambda *_: settings)
+
+
+SPEC = MethodSpec(
+    "blur_ig",
+    "Blur IG",
+    "path",
+    "Xu et al., CVPR 2020",
+    BlurIG,
+    frozenset({Need.GRADIENTS}),
+    promises_dummy=True,
+    origin="saliency",
+)

@@ -1,0 +1,239 @@
+"""Guided IG: integrated gradients along gentle slopes (Kapishnikov et al., CVPR 2021).
+
+From the baseline to the input, each step takes the same part of the L1 distance, but gives it to
+the features with the smallest ``|df/dx|`` first. No feature may be more than ``max_dist`` ahead of
+the straight line, or behind it:
+
+    alpha_j = (j + 1) / n_steps,   x_min, x_max = baseline + (alpha_j -+ max_dist) (x - baseline)
+
+    repeat, until ||x - x_{j+1}||_1 = (1 - alpha_j) ||x - baseline||_1:
+        of the features below x_max, move the ``fraction`` with the smallest gradient towards it
+
+    attribution = sum_j (x_{j+1} - x_j) df(x_j)/dx
+
+PAIR saliency has the same algorithm for single NumPy arrays; its class raises on NumPy 2.
+
+Paper: arXiv 2106.09788.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum.attr import GradientAttribution
+from captum.log import log_usage
+from torch import Tensor
+
+from captum_ext.checks import (
+    check_baselines,
+    check_differentiable,
+    check_inputs,
+    check_int,
+    check_number,
+)
+from captum_ext.forward import Evaluator, as_channels_last, default_batch_size
+from captum_ext.path import Points, View, column, integrate
+from captum_ext.spec import MethodSpec, Need
+from captum_ext.targets import check_target
+
+#: L1 distances that differ by less, relative to the whole way, are the same (as PAIR has it).
+CLOSE = 1e-9
+
+
+class GuidedIG(GradientAttribution):
+    """Guided Integrated Gradients: the path changes the features with small gradients first.
+
+    Example:
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> GuidedIG(model).attribute(torch.rand(4, 3), target=1, n_steps=20).shape
+        torch.Size([4, 3])
+    """
+
+    def has_convergence_delta(self) -> bool:
+        return True
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self,
+        inputs: Any,
+        baselines: Any = None,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        n_steps: int = 200,
+        fraction: float = 0.25,
+        max_dist: float = 0.02,
+        internal_batch_size: int | None = None,
+        return_convergence_delta: bool = False,
+        return_path: bool = False,
+        show_progress: bool = False,
+    ) -> Any:
+        """Takes Captum's arguments; the others are:
+
+        Args:
+            inputs: ``[B, ...]`` of a floating-point dtype, or a tuple of such tensors, of which
+                all features share one path.
+            baselines: where the path begins, in any of Captum's forms; None is zero.
+            n_steps: steps of the path.
+            fraction: the part of all features, in [0, 1], that a step changes at a time (at least
+                one). 1 gives Integrated Gradients.
+            max_dist: how far, in [0, 1], a feature may be off the straight line, as a part of its
+                way. 0 gives Integrated Gradients, 1 lets the path go anywhere between
+                baseline and input.
+            internal_batch_size: paths that walk together; None chooses by device and size.
+            return_convergence_delta: also give, for each example, by how much the sum of its
+                attributions misses ``f(x) - f(baseline)``.
+            return_path: also give all points.
+            show_progress: a bar on stderr.
+
+        Returns:
+            Attributions like ``inputs``; then, where asked for, the deltas ``[B]`` and the paths
+            ``[B, 1, n_steps + 1, ...]`` (a tuple, where inputs is one).
+
+        Raises:
+            TypeError: inputs that are not of a floating-point dtype; an argument of a wrong type.
+            ValueError: baselines of another shape; an argument out of its range; a gradient that
+                is not finite.
+        """
+        tensors = check_inputs(inputs)
+        check_differentiable(tensors)
+        check_target(target, tensors[0].shape[0])
+        if internal_batch_size is not None:
+            check_int(internal_batch_size, "internal_batch_size", minimum=1)
+        tensors = tuple(x.detach() for x in tensors)
+        evaluator = Evaluator(self.forward_func, target, additional_forward_args)
+
+        def score(points: Points, paths: Tensor) -> Tensor:
+            with torch.no_grad():
+                return evaluator.one_score_each(points, paths)
+
+        result = integrate(
+            GuidedPath(
+                tensors,
+                check_baselines(baselines, tensors),
+                n_steps,
+                fraction,
+                max_dist,
+                gradients=evaluator.gradients,
+            ),
+            tensors,
+            1,
+            n_steps,
+            batch_size=internal_batch_size or default_batch_size(tensors, self.forward_func),
+            score=score if return_convergence_delta else None,
+            keep_points=return_path,
+            show_progress=show_progress,
+            description="Guided IG",
+        )
+        return result.as_returned(inputs)
+
+
+class GuidedPath:
+    """The path of Guided IG, whoever computes the gradients: a :class:`captum_ext.path.Path`.
+
+    Args:
+        inputs: for each input ``[B, ...]``.
+        baselines: like ``inputs``.
+        n_steps, fraction, max_dist: see :meth:`GuidedIG.attribute`.
+        gradients: ``gradients(points, examples)`` of the explained output.
+    """
+
+    def __init__(
+        self,
+        inputs: Points,
+        baselines: Points,
+        n_steps: int,
+        fraction: float,
+        max_dist: float,
+        gradients: Callable[[Points, Tensor], Points],
+    ) -> None:
+        self.n_steps = check_int(n_steps, "n_steps", minimum=1)
+        self.max_dist = check_number(max_dist, "max_dist", low=0, high=1)
+        fraction = check_number(fraction, "fraction", low=0, high=1)
+        self.gradients = gradients
+        self.inputs = inputs
+        self.baselines = baselines
+        n_features = sum(x[0].numel() for x in inputs)
+        self.n_at_a_time = math.floor(fraction * (n_features - 1)) + 1
+
+    def start(self, paths: Tensor) -> Points:
+        points = tuple(as_channels_last(x[paths]) for x in self.baselines)
+        self.first = paths[0]
+        self.origin = _flat(points)
+        self.way = _flat(tuple(as_channels_last(x[paths]) for x in self.inputs)) - self.origin
+        return points
+
+    def look(self, points: Points, paths: Tensor) -> View:
+        return View(self.gradients(points, paths))
+
+    def move(self, points: Points, view: View, paths: Tensor, step: int) -> Points:
+        rows = paths - self.first
+        origin, way = self.origin[rows], self.way[rows]
+        x = _flat(points)
+        alpha = (step + 1) / self.n_steps
+        lowest = origin + way * max(alpha - self.max_dist, 0.0)
+        highest = origin + way * min(alpha + self.max_dist, 1.0)
+        x = torch.where((x - lowest) * way < 0, lowest, x)
+        whole = _l1(way)
+        excess = _l1(origin + way - x) - whole * (1 - alpha)
+        x = self._approach(x, highest, _flat(view.gradients).abs(), excess, whole)
+        return _unflat(x, points)
+
+    def _approach(
+        self, x: Tensor, highest: Tensor, slope: Tensor, excess: Tensor, whole: Tensor
+    ) -> Tensor:
+        """Moves ``x [rows, features]`` by the L1 distance ``excess [rows]`` towards ``highest``.
+
+        The features with the least ``slope`` go first, some at a time.
+        """
+        close = max(CLOSE, 4 * torch.finfo(x.dtype).eps) * whole
+        slope = slope.masked_fill(x == highest, math.inf)
+        while True:
+            threshold = column(slope.kthvalue(self.n_at_a_time, dim=1).values, slope)
+            chosen = (slope <= threshold) & (slope < math.inf) & column(excess > close, slope)
+            room = (highest - x) * chosen
+            most = _l1(room)
+            # The part of the room that is wanted. More than all of it: others must move as well.
+            part = torch.where(most > 0, excess / most, math.inf)
+            x = torch.where(
+                chosen & column(part >= 1, x), highest, x + room * column(part.clamp(max=1), x)
+            )
+            excess = excess - most
+            slope = slope.masked_fill(chosen, math.inf)
+            if not bool(((excess > close) & chosen.any(1)).any()):
+                return x
+
+
+def _flat(tensors: Points) -> Tensor:
+    """All features of each row: ``[rows, features]``, 4-d tensors with the channels last."""
+    flat = [(x.movedim(1, -1) if x.dim() == 4 else x).reshape(len(x), -1) for x in tensors]
+    together = flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
+    return together.to(torch.promote_types(together.dtype, torch.float32))
+
+
+def _unflat(flat: Tensor, like: Points) -> Points:
+    parts = flat.split([x[0].numel() for x in like], dim=1)
+    return tuple(
+        part.reshape(x.movedim(1, -1).shape).movedim(-1, 1).to(x.dtype)
+        if x.dim() == 4
+        else part.reshape(x.shape).to(x.dtype)
+        for part, x in zip(parts, like, strict=True)
+    )
+
+
+def _l1(differences: Tensor) -> Tensor:
+    return differences.abs().sum(1)
+
+
+SPEC = MethodSpec(
+    "guided_ig",
+    "Guided IG",
+    "path",
+    "Kapishnikov et al., CVPR 2021",
+    GuidedIG,
+    frozenset({Need.GRADIENTS}),
+    promises_dummy=True,
+)

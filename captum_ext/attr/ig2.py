@@ -1,0 +1,357 @@
+"""IG2: integrated gradients on an iterative gradient path (Zhuo and Ge, TPAMI 2024).
+
+From the explained input ``x`` a path descends to where the model represents it as it represents a
+reference ``x_r``, an example of another class. With the representation ``f~`` and step size eta:
+
+    x_0     = x
+    x_{j+1} = clip(x_j - eta g_j / ||g_j||),   g_j = d ||f~(x_j) - f~(x_r)||^2 / dx_j
+
+    IG2     = mean over r of sum_j (x_j - x_{j+1}) df(x_j)/dx_j
+
+What changes on the way to the other class, and matters for the output, gets attributed. The sum
+of all attributions approaches ``f(x) - mean_r f(x_n)`` as the steps become small.
+
+Paper: arXiv 2406.10852.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from captum.attr import GradientAttribution
+from captum.log import log_usage
+from torch import Tensor, nn
+
+from captum_ext import baselines as make
+from captum_ext.checks import (
+    check_choice,
+    check_differentiable,
+    check_inputs,
+    check_int,
+    check_interval,
+    check_number,
+    check_references,
+)
+from captum_ext.forward import Evaluator, as_channels_last, default_batch_size
+from captum_ext.layers import Tap, gradients_of, last_head
+from captum_ext.path import QUADRATURES, Points, View, column, integrate, norms
+from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.targets import check_target
+
+#: Representations that differ by less, relative to their norm, differ by rounding only.
+ROUNDING = 16
+#: References in the default set.
+N_REFERENCES = 8
+
+
+class IG2(GradientAttribution):
+    """IG2: integrated gradients on a path that descends towards references of other classes.
+
+    Args:
+        forward_func: the model. A plain function needs a ``layer``.
+        layer: the representation: a module that runs inside ``forward_func``, or a function that
+            takes what ``forward_func`` takes and gives a tensor ``[B, ...]``. None takes the input
+            of the last linear or convolutional layer that runs.
+        attribute_to_layer_input: represent by what goes into ``layer``, not by what comes out.
+            None: the output of a given layer, as is Captum's default.
+        multiply_by_inputs: False gives the mean gradient on the paths in place of its product
+            with the way taken.
+
+    Raises:
+        TypeError: ``forward_func`` or ``layer`` is neither a module nor a function.
+        ValueError: a plain function without a ``layer``.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> inputs, references = torch.rand(4, 3), torch.rand(5, 3)
+        >>> attributions, delta = IG2(model).attribute(
+        ...     inputs, references, target=1, return_convergence_delta=True
+        ... )
+        >>> attributions.shape, delta.shape
+        (torch.Size([4, 3]), torch.Size([4]))
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        layer: nn.Module | Callable[..., Tensor] | None = None,
+        attribute_to_layer_input: bool | None = None,
+        multiply_by_inputs: bool = True,
+    ) -> None:
+        if not callable(forward_func):
+            raise TypeError(
+                f"forward_func must be a module or a function; got {type(forward_func).__name__}"
+            )
+        if layer is None and not isinstance(forward_func, nn.Module):
+            raise ValueError(
+                "layer must be given where forward_func is not a torch.nn.Module: a layer of the "
+                "model, or a function that gives the representation"
+            )
+        if layer is not None and not callable(layer):
+            raise TypeError(f"layer must be a module or a function; got {type(layer).__name__}")
+        super().__init__(forward_func)
+        self.layer = layer
+        self.attribute_to_layer_input = (
+            layer is None if attribute_to_layer_input is None else attribute_to_layer_input
+        )
+        self._multiply_by_inputs = multiply_by_inputs
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        return self._multiply_by_inputs
+
+    def has_convergence_delta(self) -> bool:
+        return True
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self,
+        inputs: Any,
+        baselines: Any,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        n_steps: int = 201,
+        step_size: float | None = None,
+        clip: tuple[float, float] | None = None,
+        method: str = "riemann_left",
+        internal_batch_size: int | None = None,
+        return_convergence_delta: bool = False,
+        return_path: bool = False,
+        show_progress: bool = False,
+        tolerance: float | None = None,
+        patience: int = 10,
+    ) -> Any:
+        """Takes Captum's arguments; the others are:
+
+        Args:
+            inputs: ``[B, ...]`` of a floating-point dtype, or a tuple of such tensors.
+            baselines: the references. ``[R, ...]`` are shared by all examples; one set for each
+                is ``[B, R, ...]`` (``[1, R, ...]`` is shared, too). A tuple, where inputs is one.
+            n_steps: steps of each path.
+            step_size: length of a step: Euclidean, in units of the inputs, over all features (and
+                inputs) of an example. None makes each path as long as the straight line to its
+                reference. (The authors take 201 steps of 256 for photographs in 0 ... 255.)
+            clip: smallest and largest value that a point of a path may have.
+            method: the quadrature rule: ``"riemann_left"``, ``"riemann_right"`` or
+                ``"riemann_trapezoid"``. The latter two take one more gradient per path.
+            internal_batch_size: paths that walk together; None chooses by device and size.
+            return_convergence_delta: also give, for each example, by how much the sum of its
+                attributions misses ``f(x) - mean_r f(x_n)``.
+            return_path: also give all points.
+            show_progress: a bar on stderr.
+            tolerance: stop a path whose distance to its reference (in the representation) has not
+                fallen by this part of what it was at first, within ``patience`` steps. None lets
+                each path go on until its gradient vanishes.
+            patience: see ``tolerance``.
+
+        Returns:
+            Attributions like ``inputs``; then, where asked for, the deltas ``[B]`` and the paths
+            ``[B, R, n_steps + 1, ...]`` (a tuple, where inputs is one).
+
+        Raises:
+            TypeError: inputs that are not of a floating-point dtype; an argument of a wrong type.
+            ValueError: no references, or of another shape; a layer that never runs; an argument
+                out of its range; a path on which the gradient is not finite.
+        """
+        tensors = check_inputs(inputs)
+        check_differentiable(tensors)
+        check_target(target, tensors[0].shape[0])
+        n_steps = check_int(n_steps, "n_steps", minimum=1)
+        check_choice(method, "method", QUADRATURES)
+        if internal_batch_size is not None:
+            check_int(internal_batch_size, "internal_batch_size", minimum=1)
+        if return_convergence_delta and not self._multiply_by_inputs:
+            raise ValueError("return_convergence_delta must be False with multiply_by_inputs=False")
+        references = check_references(baselines, tensors)
+        tensors = tuple(x.detach() for x in tensors)
+        path = _ModelDescent(tensors, references, n_steps, step_size, clip, tolerance, patience)
+        path.evaluator = Evaluator(self.forward_func, target, additional_forward_args)
+        path.layer = self._layer(tensors, additional_forward_args)
+        path.of_input = self.attribute_to_layer_input
+        result = integrate(
+            path,
+            tensors,
+            path.n_references,
+            n_steps,
+            method=method,
+            batch_size=internal_batch_size or default_batch_size(tensors, self.forward_func),
+            multiply_by_steps=self._multiply_by_inputs,
+            score=path.score if return_convergence_delta else None,
+            keep_points=return_path,
+            show_progress=show_progress,
+            description="IG2",
+        )
+        # The paths lead away from the input, an attribution counts towards it.
+        return result.as_returned(inputs, sign=-1 if self._multiply_by_inputs else 1)
+
+    def _layer(self, inputs: Points, additional_forward_args: Any) -> Any:
+        """The representation; one that was not given is found at the first call and kept."""
+        if self.layer is None:
+            first = torch.zeros(1, dtype=torch.long, device=inputs[0].device)
+            evaluator = Evaluator(
+                self.forward_func, additional_forward_args=additional_forward_args
+            )
+            with torch.no_grad():
+                self.layer = last_head(
+                    self.forward_func,
+                    lambda: evaluator.outputs(tuple(x[:1] for x in inputs), first),
+                )
+        return self.layer
+
+
+class Descent:
+    """The paths of IG2, whoever computes the gradients: a :class:`captum_ext.path.Path`.
+
+    Path ``p`` leads from example ``p // R`` towards the reference ``p % R``.
+
+    Args:
+        inputs: for each input ``[B, ...]``.
+        references: for each input ``[1, R, ...]`` or ``[B, R, ...]``.
+        n_steps, step_size, clip, tolerance, patience: see :meth:`IG2.attribute`.
+    """
+
+    def __init__(
+        self,
+        inputs: Points,
+        references: Points,
+        n_steps: int,
+        step_size: float | None,
+        clip: tuple[float, float] | None,
+        tolerance: float | None = None,
+        patience: int = 10,
+    ) -> None:
+        if step_size is not None:
+            check_number(step_size, "step_size", low=0, above=True)
+        if tolerance is not None:
+            check_number(tolerance, "tolerance", low=0)
+        self.inputs = inputs
+        self.references = references
+        self.n_references = references[0].shape[1]
+        self.n_steps = n_steps
+        self.step_size = step_size
+        self.clip = None if clip is None else check_interval(clip, "clip")
+        self.tolerance = tolerance
+        self.patience = check_int(patience, "patience", minimum=1)
+
+    def start(self, paths: Tensor) -> Points:
+        examples = paths // self.n_references
+        points = tuple(as_channels_last(x[examples]) for x in self.inputs)
+        goals = tuple(
+            each[examples % each.shape[0], paths % self.n_references] for each in self.references
+        )
+        away = tuple(goal - x for goal, x in zip(goals, points, strict=True))
+        distance = norms(away)
+        self.first = paths[0]
+        step = distance / self.n_steps if self.step_size is None else self.step_size
+        # Of a reference that is the input itself, rounding would make a direction.
+        self.steps = torch.where(distance > 0, step, 0)
+        self.nearest = torch.full_like(distance, torch.inf)
+        self.progress = torch.zeros_like(paths)
+        self.aim(goals, paths)
+        return points
+
+    def aim(self, goals: Points, paths: Tensor) -> None:
+        """Notes what the paths that begin now shall reach: the representation of ``goals``."""
+        raise NotImplementedError
+
+    def look(self, points: Points, paths: Tensor) -> View:
+        raise NotImplementedError
+
+    def move(self, points: Points, view: View, paths: Tensor, step: int) -> Points:
+        if view.descent is None:
+            raise ValueError("a descent needs the direction of the distance's gradient")
+        rows = paths - self.first
+        sizes = self.steps[rows]
+        if self.tolerance is not None and view.distance is not None:
+            stuck = self._is_stuck(view.distance, rows, step, self.tolerance)
+            sizes = torch.where(stuck, 0, sizes)
+        norm = norms(view.descent)
+        factor = torch.where((norm > 0) & (sizes > 0), sizes / norm, 0)
+        following = tuple(
+            torch.addcmul(x, direction, column(factor, x).to(x.dtype))
+            for x, direction in zip(points, view.descent, strict=True)
+        )
+        return following if self.clip is None else tuple(x.clamp(*self.clip) for x in following)
+
+    def _is_stuck(self, distance: Tensor, rows: Tensor, step: int, tolerance: float) -> Tensor:
+        if step == 0:
+            self.needed = tolerance * distance
+        better = distance < self.nearest[rows] - self.needed[rows]
+        self.nearest[rows] = torch.where(better, distance, self.nearest[rows])
+        self.progress[rows] = torch.where(better, step, self.progress[rows])
+        return step - self.progress[rows] >= self.patience
+
+
+class _ModelDescent(Descent):
+    """With the gradients of a torch model: one forward and two backward passes at each point."""
+
+    evaluator: Evaluator
+    layer: Any
+    of_input: bool
+
+    def score(self, points: Points, paths: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.evaluator.one_score_each(points, paths // self.n_references)
+
+    def aim(self, goals: Points, paths: Tensor) -> None:
+        with torch.no_grad():
+            _, self.goals = self._run(goals, paths)
+        norm = torch.linalg.vector_norm(self.goals, dim=1)
+        self.rounding = ROUNDING * torch.finfo(norm.dtype).eps * norm
+
+    def look(self, points: Points, paths: Tensor) -> View:
+        leaves = tuple(x.detach().requires_grad_() for x in points)
+        with torch.enable_grad():
+            scores, representation = self._run(leaves, paths)
+            total = scores.sum()
+        if not representation.requires_grad:
+            raise ValueError("layer must depend on inputs; its representation carries no gradient")
+        gradients = gradients_of(total, leaves, keep_graph=True)
+        rows = paths - self.first
+        away = representation.detach() - self.goals[rows]
+        distance = torch.linalg.vector_norm(away, dim=1)
+        near = distance <= self.rounding[rows]
+        # The distance's own gradient points where that of its square does, and does not fade.
+        unit = torch.where(column(near, away), 0, away / column(distance, away))
+        ascent = gradients_of(representation, leaves, unit)
+        return View(gradients, tuple(-each for each in ascent), distance)
+
+    def _run(self, points: Points, paths: Tensor) -> tuple[Tensor, Tensor]:
+        """The scores ``[rows]`` and the representations ``[rows, features]``."""
+        examples = paths // self.n_references
+        if isinstance(self.layer, nn.Module):
+            with Tap(self.layer, of_input=self.of_input) as tap:
+                scores = self.evaluator.one_score_each(points, examples)
+            representation = tap.values
+        else:
+            scores = self.evaluator.one_score_each(points, examples)
+            arguments = self.evaluator.additional_forward_args
+            function = Evaluator(self.layer, additional_forward_args=arguments)
+            representation = function.outputs(points, examples)
+        if representation.dim() == 0 or representation.shape[0] != len(paths):
+            raise ValueError(
+                f"layer must represent each example by a row; got shape "
+                f"{tuple(representation.shape)} for {len(paths)} examples"
+            )
+        return scores, representation.reshape(len(paths), -1)
+
+
+def _defaults(inputs: Points, resolution: Resolution, seed: int) -> dict[str, Any]:
+    # In want of examples of other classes: noise. Shape [1, R, ...], which NoiseTunnel can pass on.
+    noise = (make.uniform_noise(x, n=N_REFERENCES, generator=seed) for x in inputs)
+    return {"baselines": tuple(each.unsqueeze(0) for each in noise)}
+
+
+SPEC = MethodSpec(
+    "ig2",
+    "IG2",
+    "path",
+    "Zhuo and Ge, TPAMI 2024",
+    IG2,
+    frozenset({Need.GRADIENTS, Need.MODULE, Need.REFERENCES}),
+    defaults=_defaults,
+    optional_layer=True,
+    promises_dummy=True,
+)

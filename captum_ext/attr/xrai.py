@@ -1,0 +1,164 @@
+"""XRAI: attribution through regions (Kapishnikov et al., ICCV 2019), as PAIR implements it.
+
+Integrated Gradients are summed over segments of the image, which then are ranked: first comes the
+one with the highest mean, then that which adds the highest mean to those before. Each pixel gets
+the mean with which its segment came in.
+
+Paper: arXiv 1906.02825.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import saliency.core as pair
+from captum.log import log_usage
+from torch import Tensor
+
+from captum_ext.attr.pair import FromSaliency, check_arrays, check_batch_size
+from captum_ext.call_model import as_mask
+from captum_ext.checks import as_tuple, check_baselines, check_choice, check_int
+from captum_ext.perturbation import pixel_masks
+from captum_ext.spec import MethodSpec, Need, Resolution
+
+#: Pixels below which Felzenszwalb's segments, as XRAI sets them, are smaller than a pixel.
+SMALL_IMAGE = 150
+
+
+class XRAI(FromSaliency):
+    """XRAI: segments ranked by the density of Integrated Gradients inside them.
+
+    PAIR's implementation, with Captum's arguments.
+
+    Example:
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
+        >>> XRAI(model).attribute(torch.rand(1, 3, 16, 16), target=1, n_steps=10).shape
+        torch.Size([1, 3, 16, 16])
+    """
+
+    def __init__(self, forward_func: Callable[..., Any]) -> None:
+        super().__init__(pair.XRAI(), forward_func)
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self,
+        inputs: Any,
+        baselines: Any = None,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        feature_mask: Any = None,
+        n_steps: int = 100,
+        algorithm: str = "full",
+        min_pixel_diff: int = 50,
+        internal_batch_size: int | None = None,
+    ) -> Any:
+        """Takes Captum's arguments; the others are:
+
+        Args:
+            inputs: images ``[B, C, H, W]``, or a tuple of such tensors.
+            baselines: of Integrated Gradients, in any of Captum's forms; None takes two, each
+                image's lowest and highest value.
+            feature_mask: the segments, numbered: ``[1, 1, H, W]`` or ``[B, 1, H, W]`` (or as many
+                channels as ``inputs``, all alike); None finds them by Felzenszwalb's method at
+                six scales.
+            n_steps: of Integrated Gradients.
+            algorithm: ``"full"``, or ``"fast"``, which ranks the segments once.
+            min_pixel_diff: segments that add fewer pixels to those before are left out.
+            internal_batch_size: steps per call of the model; None chooses by device and size.
+
+        Returns:
+            The heat map of each image, repeated for the channels: the shape and dtype of
+            ``inputs``.
+
+        Raises:
+            TypeError: inputs or a mask of a wrong type.
+            ValueError: inputs that are no images or not finite, an image of a single value where
+                segments are to be found in it; a mask or baseline of another shape; an argument
+                out of its range.
+        """
+        tensors = check_arrays(inputs, target, images=True)
+        check_choice(algorithm, "algorithm", ("full", "fast"))
+        batch_size = check_batch_size(internal_batch_size, tensors, self.forward_func)
+        parameters = pair.XRAIParameters(
+            steps=check_int(n_steps, "n_steps", minimum=1), algorithm=algorithm
+        )
+        parameters.experimental_params["min_pixel_diff"] = check_int(
+            min_pixel_diff, "min_pixel_diff", minimum=1
+        )
+        starts = None if baselines is None else check_baselines(baselines, tensors)
+        masks = _segments(feature_mask, tensors)
+
+        def of_example(number: int, example: int) -> dict[str, Any]:
+            chosen = slice(example, example + 1)
+            segments = masks[number]
+            return {
+                "baselines": None if starts is None else [as_mask(starts[number][chosen])],
+                "segments": None if segments is None else _split(segments[chosen]),
+                "batch_size": batch_size,
+                "extra_parameters": parameters,
+            }
+
+        return self.masks(inputs, target, additional_forward_args, of_example)
+
+
+def _segments(feature_mask: Any, inputs: tuple[Tensor, ...]) -> list[Tensor | None]:
+    """For each input the numbers of the segments ``[B, H, W]``, or None to find them."""
+    given = (None,) * len(inputs) if feature_mask is None else as_tuple(feature_mask)
+    if len(given) != len(inputs):
+        raise ValueError(
+            f"feature_mask must hold one for each of the {len(inputs)} inputs; got {len(given)}"
+        )
+    return [_check_mask(mask, x) for mask, x in zip(given, inputs, strict=True)]
+
+
+def _check_mask(mask: Any, x: Tensor) -> Tensor | None:
+    if mask is None:
+        if bool((x.flatten(1).amax(1) == x.flatten(1).amin(1)).any()):
+            raise ValueError(
+                "feature_mask must be given for an image of a single value: no segments are in it"
+            )
+        return None
+    if not isinstance(mask, Tensor) or mask.is_floating_point():
+        raise TypeError("feature_mask must be tensors of whole numbers")
+    count, channels, height, width = x.shape
+    if (
+        mask.dim() != 4
+        or mask.shape[0] not in (1, count)
+        or mask.shape[1] not in (1, channels)
+        or mask.shape[2:] != x.shape[2:]
+    ):
+        raise ValueError(
+            f"feature_mask must have the shape {(count, 1, height, width)} or "
+            f"{(1, 1, height, width)}; got {tuple(mask.shape)}"
+        )
+    return mask[:, 0].expand(count, height, width)
+
+
+def _split(segments: Tensor) -> list[np.ndarray]:
+    """One boolean array ``[H, W]`` for each number in ``segments [1, H, W]``."""
+    numbers = segments[0].cpu().numpy()
+    return [numbers == number for number in np.unique(numbers)]
+
+
+def _xrai_defaults(inputs: tuple[Tensor, ...], resolution: Resolution, seed: int) -> dict[str, Any]:
+    small = [x.shape[-2:].numel() < SMALL_IMAGE for x in inputs]
+    if not any(small):
+        return {}
+    pixels = pixel_masks(inputs)
+    masks = (mask if is_small else None for mask, is_small in zip(pixels, small, strict=True))
+    return {"feature_mask": tuple(masks), "min_pixel_diff": 1}
+
+
+SPEC = MethodSpec(
+    "xrai",
+    "XRAI",
+    "path",
+    "Kapishnikov et al., ICCV 2019",
+    XRAI,
+    frozenset({Need.GRADIENTS}),
+    defaults=_xrai_defaults,
+    deviations={"batch_size": "PAIR sums the gradients of Integrated Gradients in float32"},
+    origin="saliency",
+)
