@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import captum.attr
-from captum.attr import Attribution
+from captum.attr import Attribution, GradientAttribution
 from torch import Tensor, nn
 
 from captum_ext import attr, builtins
@@ -30,6 +30,7 @@ from captum_ext.targets import check_target, clear_target_errors
 __all__ = [
     "MethodSpec",
     "Need",
+    "as_spec",
     "explain",
     "get_method",
     "methods",
@@ -94,11 +95,41 @@ def get_method(name: str) -> MethodSpec:
     return specs[check_choice(name, "method", specs)]
 
 
+def as_spec(method: str | MethodSpec | type[Attribution]) -> MethodSpec:
+    """The spec of a method, by its name, its class or itself.
+
+    A class that is not registered gets a spec that knows nothing of it but its name.
+
+    Raises:
+        TypeError: something else.
+        ValueError: an unknown name.
+
+    Example:
+        >>> as_spec(captum.attr.DeepLift).name
+        'deep_lift'
+    """
+    if isinstance(method, MethodSpec):
+        return method
+    if isinstance(method, str):
+        return get_method(method)
+    if not (isinstance(method, type) and issubclass(method, Attribution)):
+        raise TypeError(
+            "method must be a name, a MethodSpec or a subclass of captum.attr.Attribution; got "
+            f"{method!r}"
+        )
+    for spec in methods():
+        if spec.attribution is method:
+            return spec
+    needs = {Need.GRADIENTS} if issubclass(method, GradientAttribution) else ()
+    name = method.__name__
+    return MethodSpec(name.lower(), name, "gradient", "-", method, frozenset(needs))
+
+
 def explain(
     model: Callable[..., Any],
     inputs: Any,
     target: Any = None,
-    method: str | MethodSpec = "integrated_gradients",
+    method: str | MethodSpec | type[Attribution] = "integrated_gradients",
     *,
     layer: nn.Module | None = None,
     resolution: Resolution = "image",
@@ -113,8 +144,9 @@ def explain(
         inputs: a tensor ``[B, ...]`` or a tuple of them.
         target: which output to explain, in Captum's forms; None takes, where the model returns
             ``[B, classes]``, each example's highest output.
-        method: its name, or a spec.
-        layer: for methods that look into a layer; None takes the last convolution.
+        method: its name, its class or its spec.
+        layer: for methods that look into a layer; None takes the last convolution (IG2: the input
+            of the last linear layer or convolution).
         resolution: ``"pixel"`` treats each pixel as a feature of its own, ``"image"`` takes
             windows and segments as is usual on photographs; for methods that have the choice.
         generator: seed (or torch.Generator) of a stochastic method; None is seed 0. The global
@@ -137,7 +169,7 @@ def explain(
         >>> explain(model, torch.rand(2, 3, 2, 2), target=1, method="saliency").shape
         torch.Size([2, 3, 2, 2])
     """
-    spec = method if isinstance(method, MethodSpec) else get_method(method)
+    spec = as_spec(method)
     check_choice(resolution, "resolution", ("pixel", "image"))
     tensors = check_inputs(inputs)
     check_target(target, tensors[0].shape[0])

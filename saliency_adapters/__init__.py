@@ -1,7 +1,10 @@
 """PAIR saliency adapters: captum_ext's methods as ``CoreSaliency`` classes.
 
-Every perturbation or path method of captum_ext has an adapter of the same name here, made from its
-spec. After ``captum_ext.register()`` they can be imported from ``saliency.core`` too.
+Every method of captum_ext that needs no torch module has an adapter of the same name here, made
+from its spec; :class:`IG2` and :class:`GuidedIG` have files of their own, because they take the
+arguments of their published NumPy versions. After ``captum_ext.register()`` the adapters can be
+imported from ``saliency.core`` too (where PAIR's own ``GuidedIG`` stays what it is).
+:class:`FromCaptum` runs any Captum method.
 """
 
 from __future__ import annotations
@@ -11,29 +14,36 @@ from functools import cache
 from types import ModuleType
 
 import saliency.core
+from saliency.core.base import CoreSaliency
 
 from captum_ext import methods
 from captum_ext.spec import MethodSpec
 from saliency_adapters.from_captum import FromCaptum
+from saliency_adapters.guided_ig import GuidedIG
+from saliency_adapters.ig2 import IG2
 
-__all__ = ["FromCaptum", "adapters", "namespace"]
+__all__ = ["IG2", "FromCaptum", "GuidedIG", "adapters", "namespace"]
+
+#: The adapters that are written by hand, by the name of their method.
+_WRITTEN: dict[str, type[CoreSaliency]] = {"guided_ig": GuidedIG, "ig2": IG2}
 
 
-def adapters() -> dict[str, type[FromCaptum]]:
-    """The adapters by class name: one for each new method that needs no torch module.
+def adapters() -> dict[str, type[CoreSaliency]]:
+    """The adapters by class name: one for each new method that any model's owner can use.
 
     Example:
-        >>> all(issubclass(adapter, FromCaptum) for adapter in adapters().values())
+        >>> {"GuidedIG", "IG2"} <= set(adapters())
         True
     """
     return dict(_adapters())
 
 
 @cache
-def _adapters() -> dict[str, type[FromCaptum]]:
-    found: dict[str, type[FromCaptum]] = {}
+def _adapters() -> dict[str, type[CoreSaliency]]:
+    found: dict[str, type[CoreSaliency]] = {cls.__name__: cls for cls in _WRITTEN.values()}
     for spec in methods():
-        if spec.origin != "captum" and not spec.needs_module:
+        known = spec.origin in ("captum", "saliency") or spec.name in _WRITTEN
+        if not known and not spec.needs_module:
             name = spec.attribution.__name__
             if name in found:  # a second method of the same class goes by its own name
                 name = "".join(part.capitalize() for part in spec.name.split("_"))
@@ -46,7 +56,7 @@ def namespace() -> tuple[ModuleType, Mapping[str, type]]:
     return saliency.core, _adapters()
 
 
-def __getattr__(name: str) -> type[FromCaptum]:
+def __getattr__(name: str) -> type[CoreSaliency]:
     try:
         return _adapters()[name]
     except KeyError:

@@ -27,6 +27,8 @@ class BlurIG(FromSaliency):
     batch like its last one; here they then go one by one, which weights each by its own.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(48, 4))
         >>> BlurIG(model).attribute(torch.rand(2, 3, 4, 4), target=1, n_steps=10).shape
         torch.Size([2, 3, 4, 4])

@@ -189,7 +189,8 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
         (start,) = check_baselines(start, (x,))
 
         def gradients(points: tuple[Tensor, ...], paths: Tensor) -> tuple[Tensor, ...]:
-            return (ask(call_model_function, call_model_args, INPUT_OUTPUT_GRADIENTS, points[0]),)
+            asked = (call_model_function, call_model_args, points[0])
+            return tuple(ask(*asked, [INPUT_OUTPUT_GRADIENTS]))
 
         path = GuidedPath((x,), (start,), x_steps, fraction, max_dist, gradients)
         return as_mask(integrate(path, (x,), 1, x_steps, batch_size=1).attributions[0])

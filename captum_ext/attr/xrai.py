@@ -33,6 +33,8 @@ class XRAI(FromSaliency):
     PAIR's implementation, with Captum's arguments.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
         >>> XRAI(model).attribute(torch.rand(1, 3, 16, 16), target=1, n_steps=10).shape
         torch.Size([1, 3, 16, 16])

@@ -131,7 +131,7 @@ class TorchCallModel:
                 f"call_model_args must hold {LAYER_BASELINE!r}, the REP_LAYER_VALUES of the "
                 "references, for REP_DISTANCE_GRADIENTS"
             )
-        x = self._tensor(x_value_batch).requires_grad_(bool(_WITH_GRADIENTS & set(keys)))
+        x = self.as_input(x_value_batch).requires_grad_(bool(_WITH_GRADIENTS & set(keys)))
         with torch.set_grad_enabled(x.requires_grad):
             look = _Look(self, x, set(keys), arguments)
             return {key: look.answer(key) for key in keys}
@@ -161,7 +161,7 @@ class TorchCallModel:
                 self.representation_layer = last_head(self.model, lambda: self.model(ready[:1]))
         return self.representation_layer
 
-    def _tensor(self, x_value_batch: Any) -> Tensor:
+    def as_input(self, x_value_batch: Any) -> Tensor:
         """The batch as the model takes it: channels first, in its dtype, on its device."""
         x = torch.from_numpy(np.array(x_value_batch))
         like = next(iter(_parameters(self.model)), None)

@@ -64,9 +64,7 @@ def as_example(x_value: Any) -> Tensor:
     array = np.asarray(x_value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"x_value must be an array of numbers; got dtype {array.dtype}")
-    if array.dtype.kind != "f":
-        array = array.astype(np.float64)
-    x = torch.from_numpy(np.ascontiguousarray(array))[None]
+    x = torch.from_numpy(array.astype(array.dtype if array.dtype.kind == "f" else np.float64))[None]
     return channels_first(x)
 
 

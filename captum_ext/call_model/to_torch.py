@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, OUTPUT_LAYER_VALUES
 from torch import Tensor
 
+from captum_ext.call_model.from_torch import TorchCallModel
 from captum_ext.call_model.keys import (
     CallModelFunction,
     as_array,
@@ -62,42 +63,52 @@ class _CallModel(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x)
         ctx.asked = (call_model_function, call_model_args)
-        return ask(call_model_function, call_model_args, OUTPUT_LAYER_VALUES, x)
+        return ask(call_model_function, call_model_args, x, [OUTPUT_LAYER_VALUES])[0]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
         function, arguments = ctx.asked
-        jacobian = ask(function, arguments, INPUT_OUTPUT_GRADIENTS, x)
+        (jacobian,) = ask(function, arguments, x, [INPUT_OUTPUT_GRADIENTS])
         return gradient.reshape(-1, *[1] * (x.dim() - 1)) * jacobian, None, None
 
 
 def ask(
-    call_model_function: CallModelFunction, call_model_args: Any, key: str, x: Tensor
-) -> Tensor:
-    """What ``call_model_function`` answers to one key, as a tensor like ``x``.
+    call_model_function: CallModelFunction, call_model_args: Any, x: Tensor, keys: Sequence[str]
+) -> list[Tensor]:
+    """What ``call_model_function`` answers to some keys, as tensors like ``x``.
 
     Args:
-        call_model_function: is given ``x`` as an array with the channels last.
+        call_model_function: is given ``x`` as an array with the channels last. One made by
+            :func:`captum_ext.call_model.call_model_function` is called once; any other once for
+            each key, because many know only one at a time.
         call_model_args: handed through.
-        key: OUTPUT_LAYER_VALUES, or one whose values are like the input.
         x: ``[B, ...]``, 4-d tensors with the channels first.
+        keys: OUTPUT_LAYER_VALUES, or those whose values are like the input.
 
     Returns:
-        ``[B]``, or the shape of ``x``; in the dtype and on the device of ``x``.
+        For each key ``[B]``, or the shape of ``x``; in the dtype and on the device of ``x``.
 
     Raises:
-        ValueError: the key is not answered, or its value has the wrong shape.
+        TypeError: the answer is not a mapping.
+        ValueError: a key is not answered, or its value has the wrong shape.
     """
     batch = as_array(channels_last(x))
-    values = np.array(answer_of(call_model_function, call_model_args, key, batch))
-    shape = (len(batch),) if key == OUTPUT_LAYER_VALUES else batch.shape
+    if isinstance(call_model_function, TorchCallModel):
+        answers: Mapping[str, Any] = call_model_function(batch, call_model_args, keys)
+    else:
+        answers = {key: answer_of(call_model_function, call_model_args, key, batch) for key in keys}
+    return [_like(x, key, answers[key], batch.shape) for key in keys]
+
+
+def _like(x: Tensor, key: str, answer: Any, batch_shape: tuple[int, ...]) -> Tensor:
+    values = np.array(answer.detach().cpu() if isinstance(answer, Tensor) else answer)
+    shape = batch_shape[:1] if key == OUTPUT_LAYER_VALUES else batch_shape
     if values.shape != shape:
         raise ValueError(
             f"call_model_function must answer {key} with shape {shape}; got {values.shape}"
         )
-    answer = torch.as_tensor(values, dtype=x.dtype, device=x.device)
-    return channels_first(answer)
+    return channels_first(torch.as_tensor(values, dtype=x.dtype, device=x.device))
 
 
 def answer_of(

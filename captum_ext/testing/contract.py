@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from captum.attr import Attribution, GradientAttribution
+from captum.attr import Attribution
 
-from captum_ext.registry import get_method
-from captum_ext.spec import MethodSpec, Need
+from captum_ext.registry import as_spec
+from captum_ext.spec import MethodSpec
 from captum_ext.testing.checks import BAD_INPUT_CHECKS, CHECKS
 from captum_ext.testing.expectations import NotApplicable
 from captum_ext.testing.subject import Subject
@@ -77,20 +77,10 @@ def check_attribution(
         >>> [result.status for result in report.results if result.check == "no_graph"]
         ['passed']
     """
-    subject = Subject(_as_spec(method), torch.device(device))
+    subject = Subject(as_spec(method), torch.device(device))
     return ContractReport(
         subject.spec.name, tuple(_run(name, check, subject) for name, check in CHECKS.items())
     )
-
-
-def _as_spec(method: str | MethodSpec | type[Attribution]) -> MethodSpec:
-    if isinstance(method, MethodSpec):
-        return method
-    if isinstance(method, str):
-        return get_method(method)
-    gradients = issubclass(method, GradientAttribution)
-    needs = frozenset({Need.GRADIENTS, Need.MODULE} if gradients else ())
-    return MethodSpec(method.__name__.lower(), method.__name__, "gradient", "-", method, needs)
 
 
 def _run(name: str, check: Callable[[Subject], None], subject: Subject) -> CheckResult:

@@ -50,6 +50,6 @@ def test_bytes_are_accepted(image):
     np.testing.assert_allclose(mask, np.abs(WEIGHTS))
 
 
-def test_a_method_that_needs_a_module_is_refused():
+def test_a_method_that_needs_a_module_is_refused_on_any_other_model(image):
     with pytest.raises(TypeError, match="deep_lift needs a torch module"):
-        FromCaptum("deep_lift")
+        FromCaptum("deep_lift").GetMask(image, linear)
