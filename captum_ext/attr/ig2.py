@@ -244,9 +244,11 @@ class Descent:
         away = tuple(goal - x for goal, x in zip(goals, points, strict=True))
         distance = norms(away)
         self.first = paths[0]
-        step = distance / self.n_steps if self.step_size is None else self.step_size
-        # Of a reference that is the input itself, rounding would make a direction.
-        self.steps = torch.where(distance > 0, step, 0)
+        if self.step_size is None:
+            self.steps = distance / self.n_steps
+        else:
+            # Of a reference that is the input itself, rounding would make a direction.
+            self.steps = self.step_size * (distance > 0).to(distance.dtype)
         self.nearest = torch.full_like(distance, torch.inf)
         self.progress = torch.zeros_like(paths)
         self.aim(goals, paths)

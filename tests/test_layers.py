@@ -1,0 +1,63 @@
+import pytest
+import torch
+from torch import nn
+
+from captum_ext.layers import Tap, gradients_of, last_head
+
+
+def test_what_comes_out_of_a_layer_survives_the_next_layers_work_in_place():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True))
+    x = -torch.ones(1, 2)
+    with Tap(model[0]) as tap:
+        model(x)
+    torch.testing.assert_close(tap.values, model[0](x))
+    assert not model[0]._forward_hooks
+
+
+def test_what_goes_into_a_layer_survives_its_own_work_in_place():
+    model = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True))
+    with Tap(model[1], of_input=True) as tap:
+        model(-torch.ones(1, 2))
+    assert tap.values.tolist() == [[-1.0, -1.0]]
+
+
+def test_the_output_has_a_gradient_with_respect_to_what_was_tapped():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True))
+    with Tap(model[0]) as tap:
+        output = model(torch.ones(1, 2))
+    (gradient,) = gradients_of(output.sum(), (tap.values,))
+    torch.testing.assert_close(gradient, (model[0](torch.ones(1, 2)) > 0).float())
+
+
+def test_the_first_tensor_of_a_tuple_is_taken():
+    model = nn.LSTM(2, 3, batch_first=True)
+    with Tap(model) as tap:
+        output, _ = model(torch.ones(1, 4, 2))
+    torch.testing.assert_close(tap.values, output)
+
+
+def test_a_layer_that_never_runs_is_named():
+    with Tap(nn.Linear(7, 5)) as tap:
+        pass
+    with pytest.raises(ValueError, match=r"never reaches Linear.in_features=7"):
+        _ = tap.values
+
+
+def test_the_last_head_is_the_last_that_runs_not_the_last_defined():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.body, self.unused = nn.Linear(4, 2), nn.Linear(3, 4), nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.head(self.body(x)).softmax(1)
+
+    model = Model()
+    assert last_head(model, lambda: model(torch.ones(1, 3))) is model.head
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_model_without_heads_is_named():
+    model = nn.Sequential(nn.ReLU())
+    with pytest.raises(ValueError, match="layer must be given: no linear or convolutional layer"):
+        last_head(model, lambda: model(torch.ones(1)))
