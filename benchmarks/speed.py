@@ -1,4 +1,4 @@
-"""How fast the engine is: ratios measured side by side in one run.
+"""How fast the engine and the path methods are: ratios measured side by side in one run.
 
     python -m benchmarks.speed [--samples 2000] [--repeats 5] [--json speed.json]
 
@@ -20,12 +20,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from captum.attr import Occlusion
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import squeezenet1_0
 
+from benchmarks.rivals import head_of, ig2_loop, pairs_guided_ig, published_function
+from captum_ext.attr import IG2, GuidedIG
+from captum_ext.attr.pair import MendedGuidedIG
+from captum_ext.call_model import call_model_function
 from captum_ext.exam.report import versions
 from captum_ext.forward import Evaluator
 
@@ -33,6 +38,8 @@ SIZE = 224
 GRID = 7
 WINDOW, STRIDE = 32, 16
 RATIO_SAMPLES = 128
+# A path is a loop over points: a few tell what each costs.
+PATH_STEPS, REFERENCES, STEP_SIZE, GUIDED_STEPS = 5, 8, 1.0, 20
 
 
 @dataclass
@@ -156,6 +163,83 @@ def ratio(what: str, first: Callable[[], Any], second: Callable[[], Any], repeat
     return row_of(what, ratios, "times")
 
 
+def bare_products(model: nn.Module, image: Tensor, batch_size: int) -> None:
+    """The passes of IG2 and nothing else: one forward and two backward products per point."""
+    seen: list[Tensor] = []
+    hook = head_of(model).register_forward_hook(lambda m, args, output: seen.append(args[0]))
+    batch = image.expand(batch_size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+    for _ in range(PATH_STEPS * REFERENCES // batch_size):
+        x = batch.detach().requires_grad_()
+        output = model(x)[:, 0].sum()
+        torch.autograd.grad(output, x, retain_graph=True)
+        torch.autograd.grad(seen.pop().square().sum(), x)
+    hook.remove()
+
+
+def expect_equal(ours: Tensor, theirs: np.ndarray, what: str) -> None:
+    """Speed counts between equal results only."""
+    result = ours[0].movedim(0, -1).numpy()
+    worst = float(np.abs(result - theirs).max() / np.abs(theirs).max())
+    if worst > 0.01:
+        raise SystemExit(f"{what}: the results differ by {worst:.2g} of the largest value")
+
+
+def path_methods(model: nn.Module, image: Tensor, repeats: int) -> list[Row]:
+    """IG2 and Guided IG against their NumPy versions, and IG2 against its bare passes."""
+    generator = torch.Generator().manual_seed(1)
+    references = torch.rand(REFERENCES, 3, SIZE, SIZE, generator=generator)
+    last = image[0].movedim(0, -1).numpy(), references.movedim(1, -1).numpy()
+    function, published = call_model_function(model, 0), published_function(model)
+    representation = head_of(model)
+    ig2 = IG2(model, representation, attribute_to_layer_input=True)
+    batch_size = REFERENCES // 2
+
+    def run_ig2() -> Tensor:
+        attribution: Tensor = ig2.attribute(
+            image, references, target=0, n_steps=PATH_STEPS, step_size=STEP_SIZE, clip=(0.0, 1.0)
+        )
+        return attribution
+
+    def run_guided_ig() -> Tensor:
+        attribution: Tensor = GuidedIG(model).attribute(image, target=0, n_steps=GUIDED_STEPS)
+        return attribution
+
+    expect_equal(run_ig2(), ig2_loop(published, *last, PATH_STEPS, STEP_SIZE), "IG2")
+    expect_equal(run_guided_ig(), pairs_guided_ig(function, last[0], GUIDED_STEPS), "Guided IG")
+    return [
+        ratio(
+            "IG2 against a NumPy loop on the authors' kind of function",
+            lambda: ig2_loop(published, *last, PATH_STEPS, STEP_SIZE),
+            run_ig2,
+            repeats,
+        ),
+        ratio(
+            "IG2 against the same loop on captum_ext's call_model_function",
+            lambda: ig2_loop(function, *last, PATH_STEPS, STEP_SIZE),
+            run_ig2,
+            repeats,
+        ),
+        ratio(
+            "IG2's bare passes against IG2",
+            lambda: bare_products(model, image, batch_size),
+            run_ig2,
+            repeats,
+        ),
+        ratio(
+            "Guided IG against PAIR's, its NumPy call mended",
+            lambda: pairs_guided_ig(function, last[0], GUIDED_STEPS),
+            run_guided_ig,
+            repeats,
+        ),
+        ratio(
+            "Guided IG's adapter against PAIR's, its NumPy call mended",
+            lambda: pairs_guided_ig(function, last[0], GUIDED_STEPS),
+            lambda: MendedGuidedIG().GetMask(last[0], function, x_steps=GUIDED_STEPS),
+            repeats,
+        ),
+    ]
+
+
 def measure(n_samples: int, repeats: int) -> list[Row]:
     model, image = subject()
 
@@ -181,6 +265,7 @@ def measure(n_samples: int, repeats: int) -> list[Row]:
             lambda: window_run(model, image),
             repeats,
         ),
+        *path_methods(model, image, repeats),
     ]
 
 

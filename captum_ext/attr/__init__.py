@@ -9,12 +9,25 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
+from captum_ext.attr.blur_ig import BlurIG
 from captum_ext.attr.grad_cam import InputGradCam
+from captum_ext.attr.guided_ig import GuidedIG
+from captum_ext.attr.ig2 import IG2
 from captum_ext.attr.lrp import AlphaBetaRule, UniformLRP
 from captum_ext.attr.pair import FromSaliency
+from captum_ext.attr.xrai import XRAI
 from captum_ext.spec import MethodSpec
 
-__all__ = ["AlphaBetaRule", "FromSaliency", "InputGradCam", "UniformLRP"]
+__all__ = [
+    "IG2",
+    "XRAI",
+    "AlphaBetaRule",
+    "BlurIG",
+    "FromSaliency",
+    "GuidedIG",
+    "InputGradCam",
+    "UniformLRP",
+]
 
 
 def _find_specs() -> tuple[MethodSpec, ...]:
