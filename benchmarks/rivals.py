@@ -24,9 +24,10 @@ def head_of(model: nn.Module) -> nn.Module:
 def published_function(model: nn.Module) -> CallModelFunction:
     """A ``call_model_function`` as IG2's authors write it for torch: one key, one full backward."""
     head = head_of(model)
+    dtype = next(model.parameters()).dtype
 
     def call(images: np.ndarray, call_model_args: Any = None, expected_keys: Any = None) -> Any:
-        x = torch.tensor(np.transpose(images, (0, 3, 1, 2)), dtype=torch.float32)
+        x = torch.tensor(np.transpose(images, (0, 3, 1, 2)), dtype=dtype)
         x = x.requires_grad_()
         seen = []
         hook = head.register_forward_hook(lambda module, args, output: seen.append(args[0]))

@@ -17,7 +17,8 @@ def test_the_examples_run_in_order(capsys):
     captum_ext.unregister()
     assert "Passes(forward=50, backward=50)" in capsys.readouterr().out
     assert namespace["relevance"].shape == namespace["heat"].shape == namespace["images"].shape
-    assert abs(namespace["mask"]).argmax() // 3 == 4 * 9 + 4
+    assert abs(namespace["delta"]).max() < 0.1
+    assert namespace["picture"].shape == (32, 32)
 
 
 @pytest.mark.parametrize("spec", captum_ext.methods(), ids=lambda spec: spec.name)
