@@ -248,7 +248,7 @@ def path_methods(repeats: int) -> list[Row]:
             repeats,
         ),
         ratio(
-            "IG2's bare passes against IG2",
+            "IG2 against its bare passes (1 is the bound)",
             lambda: bare_products(model, image, REFERENCES // 2),
             rivals.ig2,
             repeats,

@@ -113,16 +113,13 @@ def as_spec(method: str | MethodSpec | type[Attribution]) -> MethodSpec:
     if isinstance(method, str):
         return get_method(method)
     if not (isinstance(method, type) and issubclass(method, Attribution)):
-        raise TypeError(
-            "method must be a name, a MethodSpec or a subclass of captum.attr.Attribution; got "
-            f"{method!r}"
-        )
-    for spec in methods():
-        if spec.attribution is method:
-            return spec
-    needs = {Need.GRADIENTS} if issubclass(method, GradientAttribution) else ()
-    name = method.__name__
-    return MethodSpec(name.lower(), name, "gradient", "-", method, frozenset(needs))
+        wanted = "a name, a MethodSpec or a subclass of captum.attr.Attribution"
+        raise TypeError(f"method must be {wanted}; got {method!r}")
+    known = [spec for spec in methods() if spec.attribution is method]
+    name, needs = method.__name__, frozenset[Need]()
+    if issubclass(method, GradientAttribution):
+        needs = frozenset({Need.GRADIENTS})
+    return known[0] if known else MethodSpec(name.lower(), name, "gradient", "-", method, needs)
 
 
 def explain(

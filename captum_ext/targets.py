@@ -10,6 +10,8 @@ import torch
 from captum._utils.common import _run_forward, _select_targets
 from torch import Tensor
 
+from captum_ext.checks import check_differentiable, check_inputs
+
 
 def check_target(target: Any, n_examples: int) -> None:
     """Refuses a ``target`` that no model could select by (Captum's forms are allowed).
@@ -60,6 +62,30 @@ def check_target(target: Any, n_examples: int) -> None:
         raise ValueError(
             f"target must hold one class per example; got {len(target)} for {n_examples} examples"
         )
+
+
+def check_gradient_call(inputs: Any, target: Any) -> tuple[Tensor, ...]:
+    """What a gradient method is asked to explain, known to be sound before the model runs.
+
+    Args:
+        inputs: a tensor ``[B, ...]`` of a floating-point dtype or a tuple of such.
+        target: see :func:`check_target`.
+
+    Returns:
+        The inputs as a tuple, without graph.
+
+    Raises:
+        TypeError, ValueError: as :func:`captum_ext.checks.check_inputs`, for a dtype that has no
+            gradient, and as :func:`check_target`.
+
+    Example:
+        >>> check_gradient_call(torch.ones(1, 2, requires_grad=True), target=0)
+        (tensor([[1., 1.]]),)
+    """
+    tensors = check_inputs(inputs)
+    check_differentiable(tensors)
+    check_target(target, tensors[0].shape[0])
+    return tuple(x.detach() for x in tensors)
 
 
 def select_target(output: Tensor, target: Any) -> Tensor:

@@ -23,7 +23,7 @@ from captum_ext.call_model import (
     ask,
 )
 from captum_ext.checks import check_inputs, check_int
-from captum_ext.path import Points, View, integrate
+from captum_ext.path import Integral, Points, View, integrate
 
 _POSITIONAL = Parameter.POSITIONAL_OR_KEYWORD
 _FUNCTION = (
@@ -95,20 +95,9 @@ class IG2(CoreSaliency):  # type: ignore[misc]
             *args, return_path = args  # type: ignore[assignment]
         given = _arguments("GetMask", args, kwargs)
         (x,) = check_inputs(as_example(x_value), "x_value")
-        path = _AskedDescent(x, given)
-        result = integrate(
-            path,
-            (x,),
-            path.n_references,
-            path.n_steps,
-            # All at once: the references' representations go in as one batch, too.
-            batch_size=path.n_references,
-            keep_points=return_path,
-        )
+        result = _AskedDescent(x, given).walk(keep_points=return_path)
         mask = as_mask(-result.attributions[0])
-        if result.points is None:
-            return mask
-        return mask, _as_path(result.points[0])
+        return mask if result.points is None else (mask, _as_path(result.points))
 
     def Get_GradPath(self, x_value: Any, *args: Any, **kwargs: Any) -> np.ndarray:  # noqa: N802
         """The points of the paths alone, without asking for INPUT_OUTPUT_GRADIENTS.
@@ -122,18 +111,7 @@ class IG2(CoreSaliency):  # type: ignore[misc]
         given = _arguments("Get_GradPath", args, kwargs)
         repeated = np.ndim(x_value) > 0 and np.ndim(x_value) == np.ndim(given["baselines"])
         (x,) = check_inputs(as_example(np.asarray(x_value)[0] if repeated else x_value), "x_value")
-        path = _AskedDescent(x, given, with_gradients=False)
-        result = integrate(
-            path,
-            (x,),
-            path.n_references,
-            path.n_steps,
-            batch_size=path.n_references,
-            keep_points=True,
-        )
-        if result.points is None:
-            raise ValueError("the integrator kept no points")
-        return _as_path(result.points[0])
+        return _as_path(_AskedDescent(x, given, with_gradients=False).walk(True).points or ())
 
 
 class _AskedDescent(Descent):
@@ -146,6 +124,17 @@ class _AskedDescent(Descent):
         self.function: CallModelFunction = given["call_model_function"]
         self.arguments = {} if given["call_model_args"] is None else given["call_model_args"]
         self.with_gradients = with_gradients
+
+    def walk(self, keep_points: bool) -> Integral:
+        return integrate(
+            self,
+            self.inputs,
+            self.n_references,
+            self.n_steps,
+            # All at once: the references' representations go in as one batch, too.
+            batch_size=self.n_references,
+            keep_points=keep_points,
+        )
 
     def aim(self, goals: Points, paths: Tensor) -> None:
         batch = np.stack([as_mask(goal[None]) for goal in goals[0]])
@@ -206,8 +195,10 @@ def _references(baselines: Any, x: Tensor) -> Tensor:
     return check_inputs(references, "baselines")[0][None].to(x)
 
 
-def _as_path(points: Tensor) -> np.ndarray:
-    """``[1, R, steps + 1, ...]`` as PAIR's arrays are, the steps first."""
-    points = points[0].movedim(1, 0)
-    path: np.ndarray = (points.movedim(2, -1) if points.dim() == 5 else points).numpy()
+def _as_path(points: Points) -> np.ndarray:
+    """Of one input, ``[1, R, steps + 1, ...]``, as PAIR's arrays are, the steps first."""
+    steps_first = points[0][0].movedim(1, 0)
+    path: np.ndarray = (
+        steps_first.movedim(2, -1) if steps_first.dim() == 5 else steps_first
+    ).numpy()
     return path

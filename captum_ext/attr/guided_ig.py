@@ -29,15 +29,13 @@ from torch import Tensor
 
 from captum_ext.checks import (
     check_baselines,
-    check_differentiable,
-    check_inputs,
     check_int,
     check_number,
 )
 from captum_ext.forward import Evaluator, as_channels_last, default_batch_size
 from captum_ext.path import Points, View, column, integrate
 from captum_ext.spec import MethodSpec, Need
-from captum_ext.targets import check_target
+from captum_ext.targets import check_gradient_call
 
 #: L1 distances that differ by less, relative to the whole way, are the same (as PAIR has it).
 CLOSE = 1e-9
@@ -98,12 +96,9 @@ class GuidedIG(GradientAttribution):
             ValueError: baselines of another shape; an argument out of its range; a gradient that
                 is not finite.
         """
-        tensors = check_inputs(inputs)
-        check_differentiable(tensors)
-        check_target(target, tensors[0].shape[0])
+        tensors = check_gradient_call(inputs, target)
         if internal_batch_size is not None:
             check_int(internal_batch_size, "internal_batch_size", minimum=1)
-        tensors = tuple(x.detach() for x in tensors)
         evaluator = Evaluator(self.forward_func, target, additional_forward_args)
 
         def score(points: Points, paths: Tensor) -> Tensor:

@@ -27,8 +27,6 @@ from torch import Tensor, nn
 from captum_ext import baselines as make
 from captum_ext.checks import (
     check_choice,
-    check_differentiable,
-    check_inputs,
     check_int,
     check_interval,
     check_number,
@@ -38,7 +36,7 @@ from captum_ext.forward import Evaluator, as_channels_last, default_batch_size
 from captum_ext.layers import Tap, gradients_of, last_head
 from captum_ext.path import QUADRATURES, Points, View, column, integrate, norms
 from captum_ext.spec import MethodSpec, Need, Resolution
-from captum_ext.targets import check_target
+from captum_ext.targets import check_gradient_call
 
 #: Representations that differ by less, relative to their norm, differ by rounding only.
 ROUNDING = 16
@@ -155,9 +153,7 @@ class IG2(GradientAttribution):
             ValueError: no references, or of another shape; a layer that never runs; an argument
                 out of its range; a path on which the gradient is not finite.
         """
-        tensors = check_inputs(inputs)
-        check_differentiable(tensors)
-        check_target(target, tensors[0].shape[0])
+        tensors = check_gradient_call(inputs, target)
         n_steps = check_int(n_steps, "n_steps", minimum=1)
         check_choice(method, "method", QUADRATURES)
         if internal_batch_size is not None:
@@ -165,10 +161,9 @@ class IG2(GradientAttribution):
         if return_convergence_delta and not self._multiply_by_inputs:
             raise ValueError("return_convergence_delta must be False with multiply_by_inputs=False")
         references = check_references(baselines, tensors)
-        tensors = tuple(x.detach() for x in tensors)
         path = _ModelDescent(tensors, references, n_steps, step_size, clip, tolerance, patience)
         path.evaluator = Evaluator(self.forward_func, target, additional_forward_args)
-        path.layer = self._layer(tensors, additional_forward_args)
+        path.layer = self._layer(tensors, path.evaluator)
         path.of_input = self.attribute_to_layer_input
         result = integrate(
             path,
@@ -186,18 +181,13 @@ class IG2(GradientAttribution):
         # The paths lead away from the input, an attribution counts towards it.
         return result.as_returned(inputs, sign=-1 if self._multiply_by_inputs else 1)
 
-    def _layer(self, inputs: Points, additional_forward_args: Any) -> Any:
+    def _layer(self, inputs: Points, evaluator: Evaluator) -> Any:
         """The representation; one that was not given is found at the first call and kept."""
         if self.layer is None:
-            first = torch.zeros(1, dtype=torch.long, device=inputs[0].device)
-            evaluator = Evaluator(
-                self.forward_func, additional_forward_args=additional_forward_args
-            )
+            rows = tuple(x[:1] for x in inputs)
+            example = torch.zeros(1, dtype=torch.long, device=inputs[0].device)
             with torch.no_grad():
-                self.layer = last_head(
-                    self.forward_func,
-                    lambda: evaluator.outputs(tuple(x[:1] for x in inputs), first),
-                )
+                self.layer = last_head(self.forward_func, lambda: evaluator.outputs(rows, example))
         return self.layer
 
 

@@ -24,14 +24,13 @@ from captum_ext.call_model import (
 from captum_ext.checks import (
     as_tuple,
     check_baselines,
-    check_differentiable,
     check_inputs,
     check_int,
 )
 from captum_ext.forward import Evaluator, default_batch_size
 from captum_ext.path import integrate
 from captum_ext.spec import last_convolution
-from captum_ext.targets import check_target
+from captum_ext.targets import check_gradient_call
 
 
 class FromSaliency(Attribution):
@@ -198,13 +197,11 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
 
 def check_arrays(inputs: Any, target: Any, images: bool = False) -> tuple[Tensor, ...]:
     """The inputs of a PAIR method, known to be what it can explain."""
-    tensors = check_inputs(inputs)
-    check_differentiable(tensors)
-    check_target(target, tensors[0].shape[0])
+    tensors = check_gradient_call(inputs, target)
     for x in tensors:
         if images and x.dim() != 4:
             raise ValueError(f"inputs must be images [B, C, H, W]; got shape {tuple(x.shape)}")
-    return tuple(x.detach() for x in tensors)
+    return tensors
 
 
 def check_batch_size(
