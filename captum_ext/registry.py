@@ -101,8 +101,7 @@ def as_spec(method: str | MethodSpec | type[Attribution]) -> MethodSpec:
     A class that is not registered gets a spec that knows nothing of it but its name.
 
     Raises:
-        TypeError: something else.
-        ValueError: an unknown name.
+        TypeError, ValueError: something else; an unknown name.
 
     Example:
         >>> as_spec(captum.attr.DeepLift).name
