@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 import torch
@@ -34,6 +35,24 @@ def detached(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(detached(element) for element in value)
     return value.detach() if isinstance(value, Tensor) else value
+
+
+def check_forward_func(forward_func: Any) -> None:
+    """Refuses what is no model.
+
+    Raises:
+        TypeError: neither a module nor a function.
+
+    Example:
+        >>> check_forward_func(3)
+        Traceback (most recent call last):
+        ...
+        TypeError: forward_func must be a module or a function; got int
+    """
+    if not callable(forward_func):
+        raise TypeError(
+            f"forward_func must be a module or a function; got {type(forward_func).__name__}"
+        )
 
 
 def check_inputs(inputs: Any, name: str = "inputs") -> tuple[Tensor, ...]:
@@ -118,7 +137,7 @@ def _check_baseline(value: Any, x: Tensor) -> Tensor:
             )
         check_inputs(value, "baselines")
         return value.detach().to(x).expand_as(x)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"baselines must be tensors or numbers; got {type(value).__name__}")
     return torch.full_like(x.detach(), check_number(value, "baselines"))
 
@@ -153,7 +172,11 @@ def check_references(baselines: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor
             raise TypeError(f"baselines must be tensors of references; got {type(value).__name__}")
         sets = value.detach().unsqueeze(0) if value.dim() == x.dim() else value.detach()
         one, many = ("".join(f", {side}" for side in x.shape[1:]), x.shape[0])
-        if sets.shape[2:] != x.shape[1:] or sets.shape[0] not in (1, many):
+        if (
+            sets.dim() != x.dim() + 1
+            or sets.shape[2:] != x.shape[1:]
+            or sets.shape[0] not in (1, many)
+        ):
             raise ValueError(
                 f"baselines must be references [R{one}], or a set for each example "
                 f"[{many}, R{one}]; got shape {tuple(value.shape)}"
@@ -181,9 +204,9 @@ def check_interval(value: Any, name: str) -> tuple[float, float]:
         >>> check_interval([0, 255], "clip")
         (0.0, 255.0)
     """
-    if not isinstance(value, tuple | list) or len(value) != 2:
+    if not hasattr(value, "__len__") or len(value) != 2:
         raise TypeError(f"{name} must be a pair (lowest, highest); got {value!r}")
-    low, high = (check_number(bound, name) for bound in value)
+    low, high = (check_number(bound, f"each bound of {name}") for bound in value)
     if low >= high:
         raise ValueError(f"{name} must be (lowest, highest), the lower one first; got {value!r}")
     return low, high
@@ -221,7 +244,7 @@ def check_number(
         ...
         ValueError: step_size must be above 0; got 0
     """
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number; got {value!r}")
     number = float(value)
     if math.isfinite(number) and low <= number <= high and not (above and number == low):

@@ -163,6 +163,7 @@ class Evaluator:
         autocast: a lower precision to compute in (``torch.bfloat16``), or None.
         show_progress: a bar on stderr.
         description: the bar's label.
+        name: of ``forward_func``, for error messages.
 
     Example:
         >>> x = torch.eye(3)
@@ -184,6 +185,7 @@ class Evaluator:
         autocast: torch.dtype | None = None,
         show_progress: bool = False,
         description: str = "passes",
+        name: str = "forward_func",
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1 or None; got {batch_size}")
@@ -195,6 +197,7 @@ class Evaluator:
         self.autocast = autocast
         self.show_progress = show_progress
         self.description = description
+        self.name = name
 
     def __call__(
         self, inputs: Tensor | tuple[Tensor, ...], perturb: Perturb, n_samples: int
@@ -286,9 +289,11 @@ class Evaluator:
             else nullcontext()
         )
         with precision:
-            output: Tensor = _run_forward(
+            output = _run_forward(
                 self.forward_func, tensors, None, self._additional_args_of(examples)
             )
+        if not isinstance(output, Tensor):
+            raise TypeError(f"{self.name} must return a tensor; got {type(output).__name__}")
         return output
 
     def one_score_each(self, rows: tuple[Tensor, ...], examples: Tensor) -> Tensor:
@@ -302,10 +307,6 @@ class Evaluator:
             raise ValueError(
                 f"target must select one output per example; {self.target!r} leaves the shape "
                 f"{tuple(scores.shape)} for a batch of {len(examples)}"
-            )
-        if torch.is_grad_enabled() and not scores.requires_grad:
-            raise ValueError(
-                "forward_func must be differentiable; its output carries no gradient of inputs"
             )
         return scores.flatten()
 

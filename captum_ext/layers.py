@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+_NOTHING = object()
 _HEADS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -32,7 +33,7 @@ class Tap:
     def __init__(self, layer: nn.Module, *, of_input: bool = False) -> None:
         self.layer = layer
         self.of_input = of_input
-        self._caught: Tensor | None = None
+        self._caught: Any = _NOTHING
 
     def __enter__(self) -> Tap:
         if self.of_input:
@@ -51,25 +52,31 @@ class Tap:
         Raises:
             ValueError: the layer did not run, or what passes it is not a tensor.
         """
-        if self._caught is None:
+        if self._caught is _NOTHING:
             raise ValueError(
-                f"layer must be one that the model runs and that passes a tensor on; the forward "
-                f"pass never reaches {self.layer}"
+                "layer must be one that the model runs (a module of its own can be given as a "
+                f"function: its forward); the forward pass never reaches {self.layer}"
+            )
+        if not isinstance(self._caught, Tensor):
+            raise TypeError(
+                f"layer must pass a tensor on; {self.layer} passes {type(self._caught).__name__}"
             )
         return self._caught
 
     def _before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         values = next(iter((*args, *kwargs.values())), None)
-        self._caught = values.clone() if isinstance(values, Tensor) else None
+        self._caught = values.clone() if isinstance(values, Tensor) else values
 
     def _after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         # The model goes on with a copy, because its next layer may work in place.
         if isinstance(output, Tensor):
             self._caught = output
             return output.clone()
-        first = output[0] if type(output) is tuple and output else None
-        self._caught = first if isinstance(first, Tensor) else None
-        return None if self._caught is None else (self._caught.clone(), *output[1:])
+        if type(output) is tuple and output and isinstance(output[0], Tensor):
+            self._caught = output[0]
+            return (output[0].clone(), *output[1:])
+        self._caught = output
+        return None
 
 
 def last_head(model: nn.Module, run: Callable[[], Any]) -> nn.Module:
@@ -113,25 +120,36 @@ def gradients_of(
     cotangent: Tensor | None = None,
     *,
     keep_graph: bool = False,
+    name: str = "forward_func",
 ) -> tuple[Tensor, ...]:
-    """One vector-Jacobian product: zero where ``output`` does not depend on a leaf.
+    """One vector-Jacobian product: zero for a leaf that ``output`` does not depend on.
 
     Args:
         output: what the leaves went into.
         leaves: tensors that require gradients.
         cotangent: the vector, of the shape of ``output``; None for a scalar output.
         keep_graph: whether another product of the same graph follows.
+        name: what ``output`` is, for the error message.
+
+    Raises:
+        ValueError: ``output`` depends on no leaf.
 
     Example:
         >>> x = torch.ones(2, requires_grad=True)
         >>> gradients_of(x * 3, (x,), torch.tensor([1.0, 0.0]))
         (tensor([3., 0.]),)
     """
-    return torch.autograd.grad(
-        output,
-        leaves,
-        cotangent,
-        retain_graph=keep_graph,
-        allow_unused=True,
-        materialize_grads=True,
+    gradients: tuple[Tensor | None, ...] = (None,) * len(leaves)
+    if output.requires_grad:
+        gradients = torch.autograd.grad(
+            output, leaves, cotangent, retain_graph=keep_graph, allow_unused=True
+        )
+    if all(gradient is None for gradient in gradients):
+        why = "its output has no gradient of inputs"
+        if torch.is_inference_mode_enabled():
+            why = "no gradients exist under torch.inference_mode()"
+        raise ValueError(f"{name} must be differentiable; {why}")
+    return tuple(
+        torch.zeros_like(leaf) if gradient is None else gradient
+        for gradient, leaf in zip(gradients, leaves, strict=True)
     )

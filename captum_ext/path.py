@@ -38,14 +38,15 @@ class View(NamedTuple):
     """
 
     gradients: Points
-    descent: Points | None = None
+    descent: Points = ()
     distance: Tensor | None = None
 
 
 class Path(Protocol):
     """A path method: where its paths begin, what it looks at, and where the next point lies.
 
-    ``paths [rows]`` are the numbers of the paths that the points belong to.
+    ``paths [rows]`` are the numbers of the paths that the points belong to. Those that start
+    together are numbered in a row and walk together; some may leave on the way.
     """
 
     def start(self, paths: Tensor) -> Points:
@@ -55,7 +56,10 @@ class Path(Protocol):
         """What the model says at the points."""
 
     def move(self, points: Points, view: View, paths: Tensor, step: int) -> Points:
-        """The next points. A path that stays where it is has arrived."""
+        """The next points."""
+
+    def arrived(self, still: Tensor, paths: Tensor) -> Tensor:
+        """Which paths will not move any more, ``[rows]``, of those that were ``still`` just now."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def integrate(
                 arrived = walk.take_step(step)
                 results.record(walk, step + 1)
                 bar.update()
-                if arrived is not None:
+                if arrived is not None and bool(arrived.any()):
                     results.add(walk.leave(arrived), step + 1)
                     if not len(walk.paths):
                         bar.update(n_steps - step - 1)
@@ -161,6 +165,7 @@ class _Walk:
         self.points = path.start(paths)
         self.sums = tuple(torch.zeros_like(x, dtype=_precise(x)) for x in self.points)
         self.length = torch.zeros_like(paths, dtype=self.sums[0].dtype)
+        self.here: Points = ()
         # The step before, which all rules but the left one multiply with a gradient, too.
         self.before: Points | None = None
 
@@ -172,15 +177,14 @@ class _Walk:
         largest = _largest(change)
         self._add(change, view.gradients)
         self.points = following
-        moving = (largest > 0) & (largest < math.inf)
-        if bool(moving.all()):
+        if bool(((largest > 0) & (largest < math.inf)).all()):
             return None
         if not bool(torch.isfinite(largest).all()):
             raise ValueError(
                 f"forward_func or its representation has no finite gradient after {step} steps of "
                 "a path; a clip to the range of the inputs, or smaller steps, may help"
             )
-        return ~moving
+        return self.path.arrived(largest == 0, self.paths)
 
     def look_back(self) -> None:
         """The last point's part of the sum."""
@@ -201,13 +205,17 @@ class _Walk:
             raise ValueError("forward_func has no finite gradient on a path")
         if self.multiply_by_steps:
             return self.sums
-        length = torch.where(self.length > 0, self.length, 1)
-        return tuple(total / column(length, total) for total in self.sums)
+        # A path without length has the gradient of the one place where it is.
+        return tuple(
+            torch.where(column(self.length > 0, total), total / column(self.length, total), here)
+            for total, here in zip(self.sums, self.here, strict=True)
+        )
 
     def _add(self, change: Points, gradients: Points) -> None:
         if not self.multiply_by_steps:
             size = norms(change)
             self.length += size
+            self.here = tuple(gradient.to(self.length.dtype) for gradient in gradients)
             change = tuple(column(size, c) for c in change)
         if self.method == "riemann_left":
             weights = change
@@ -225,6 +233,7 @@ class _Walk:
         self.paths, self.length = self.paths[rows], self.length[rows]
         self.points = tuple(x[rows] for x in self.points)
         self.sums = tuple(total[rows] for total in self.sums)
+        self.here = tuple(gradient[rows] for gradient in self.here)
         if self.before is not None:
             self.before = tuple(step[rows] for step in self.before)
 

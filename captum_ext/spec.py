@@ -150,6 +150,7 @@ class MethodSpec:
             "paper": self.paper,
             "class": f"{self.attribution.__module__}.{self.attribution.__qualname__}",
             "needs": sorted(need.value for need in self.needs),
+            "optional_layer": self.optional_layer,
             "stochastic": self.stochastic,
             "origin": self.origin,
         }

@@ -10,7 +10,7 @@ import torch
 from captum._utils.common import _run_forward, _select_targets
 from torch import Tensor
 
-from captum_ext.checks import check_differentiable, check_inputs
+from captum_ext.checks import as_tuple, check_differentiable, check_inputs
 
 
 def check_target(target: Any, n_examples: int) -> None:
@@ -64,19 +64,22 @@ def check_target(target: Any, n_examples: int) -> None:
         )
 
 
-def check_gradient_call(inputs: Any, target: Any) -> tuple[Tensor, ...]:
+def check_gradient_call(
+    inputs: Any, target: Any, additional_forward_args: Any = None
+) -> tuple[Tensor, ...]:
     """What a gradient method is asked to explain, known to be sound before the model runs.
 
     Args:
         inputs: a tensor ``[B, ...]`` of a floating-point dtype or a tuple of such.
         target: see :func:`check_target`.
+        additional_forward_args: tensors among them hold a row for each example, or a scalar.
 
     Returns:
         The inputs as a tuple, without graph.
 
     Raises:
         TypeError, ValueError: as :func:`captum_ext.checks.check_inputs`, for a dtype that has no
-            gradient, and as :func:`check_target`.
+            gradient, as :func:`check_target`, and for additional tensors of another length.
 
     Example:
         >>> check_gradient_call(torch.ones(1, 2, requires_grad=True), target=0)
@@ -84,7 +87,14 @@ def check_gradient_call(inputs: Any, target: Any) -> tuple[Tensor, ...]:
     """
     tensors = check_inputs(inputs)
     check_differentiable(tensors)
-    check_target(target, tensors[0].shape[0])
+    n_examples = tensors[0].shape[0]
+    check_target(target, n_examples)
+    for number, value in enumerate(as_tuple(additional_forward_args)):
+        if isinstance(value, Tensor) and value.dim() > 0 and len(value) != n_examples:
+            raise ValueError(
+                f"additional_forward_args must hold tensors of one row per example, {n_examples}; "
+                f"number {number} has shape {tuple(value.shape)}"
+            )
     return tuple(x.detach() for x in tensors)
 
 

@@ -61,3 +61,15 @@ def test_a_model_without_heads_is_named():
     model = nn.Sequential(nn.ReLU())
     with pytest.raises(ValueError, match="layer must be given: no linear or convolutional layer"):
         last_head(model, lambda: model(torch.ones(1)))
+
+
+def test_a_layer_that_passes_no_tensor_is_named():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return {"x": x}
+
+    layer = Pair()
+    with Tap(layer) as tap:
+        layer(torch.ones(1))
+    with pytest.raises(TypeError, match=r"layer must pass a tensor on; Pair\(\) passes dict"):
+        _ = tap.values

@@ -27,6 +27,9 @@ class StraightLine:
     def move(self, points, view, paths, step):
         return tuple(x[paths] * (step + 1) / STEPS for x in self.inputs)
 
+    def arrived(self, still, paths):
+        return still
+
 
 @pytest.fixture
 def model():
@@ -73,6 +76,24 @@ def test_paths_that_have_arrived_are_not_looked_at_again(model, inputs):
     assert line.looks == [[0, 1, 2]] + [[0, 2]] * (STEPS - 1)
     assert not result.attributions[0][1].any()
     assert not result.points[0][1].any()
+
+
+def test_a_path_that_only_rests_goes_on(model, inputs, monkeypatch):
+    def rest_at_first(line, points, view, paths, step):
+        return tuple(x[paths] * (step >= 4) * (step + 1) / STEPS for x in line.inputs)
+
+    monkeypatch.setattr(StraightLine, "move", rest_at_first)
+    monkeypatch.setattr(StraightLine, "arrived", lambda line, still, paths: still & False)
+    line, result = walk(model, inputs, keep_points=True)
+    assert len(line.looks) == 2 * STEPS
+    torch.testing.assert_close(result.points[0][:, 0, -1], inputs[0])
+
+
+def test_the_mean_gradient_of_a_path_without_length_is_that_of_its_place(model, inputs):
+    inputs[0][1] = 0
+    _, mean = walk(model, inputs, multiply_by_steps=False)
+    (expected,) = Evaluator(model, 1).gradients((torch.zeros(1, 4).double(),), torch.tensor([0]))
+    torch.testing.assert_close(mean.attributions[0][1:2], expected)
 
 
 def test_the_mean_gradient_is_the_integral_without_its_steps(model, inputs):

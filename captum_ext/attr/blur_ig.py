@@ -37,6 +37,10 @@ class BlurIG(FromSaliency):
     def __init__(self, forward_func: Callable[..., Any]) -> None:
         super().__init__(pair.BlurIG(), forward_func)
 
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        return True
+
     @log_usage(part_of_slo=True)
     def attribute(
         self,
@@ -66,7 +70,7 @@ class BlurIG(FromSaliency):
             TypeError: inputs of a wrong type.
             ValueError: inputs that are no images or not finite; an argument out of its range.
         """
-        tensors = check_arrays(inputs, target, images=True)
+        tensors = check_arrays(inputs, target, additional_forward_args, images=True)
         batch_size = check_batch_size(internal_batch_size, tensors, self.forward_func)
         settings = {
             "steps": check_int(n_steps, "n_steps", minimum=1),

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from captum_ext.checks import (
     check_baselines,
+    check_forward_func,
     check_int,
     check_number,
 )
@@ -50,6 +51,14 @@ class GuidedIG(GradientAttribution):
         >>> GuidedIG(model).attribute(torch.rand(4, 3), target=1, n_steps=20).shape
         torch.Size([4, 3])
     """
+
+    def __init__(self, forward_func: Callable[..., Any]) -> None:
+        check_forward_func(forward_func)
+        super().__init__(forward_func)
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        return True
 
     def has_convergence_delta(self) -> bool:
         return True
@@ -77,7 +86,7 @@ class GuidedIG(GradientAttribution):
             baselines: where the path begins, in any of Captum's forms; None is zero.
             n_steps: steps of the path.
             fraction: the part of all features, in [0, 1], that a step changes at a time (at least
-                one). 1 gives Integrated Gradients.
+                one, which is slow on images). 1 gives Integrated Gradients.
             max_dist: how far, in [0, 1], a feature may be off the straight line, as a part of its
                 way. 0 gives Integrated Gradients, 1 lets the path go anywhere between
                 baseline and input.
@@ -96,7 +105,7 @@ class GuidedIG(GradientAttribution):
             ValueError: baselines of another shape; an argument out of its range; a gradient that
                 is not finite.
         """
-        tensors = check_gradient_call(inputs, target)
+        tensors = check_gradient_call(inputs, target, additional_forward_args)
         if internal_batch_size is not None:
             check_int(internal_batch_size, "internal_batch_size", minimum=1)
         evaluator = Evaluator(self.forward_func, target, additional_forward_args)
@@ -157,8 +166,12 @@ class GuidedPath:
     def start(self, paths: Tensor) -> Points:
         points = tuple(as_channels_last(x[paths]) for x in self.baselines)
         self.first = paths[0]
-        self.origin = _flat(points)
-        self.way = _flat(tuple(as_channels_last(x[paths]) for x in self.inputs)) - self.origin
+        origin = _flat(points)
+        self.way = _flat(tuple(as_channels_last(x[paths]) for x in self.inputs)) - origin
+        self.origin = origin
+        # How far each feature has come, apart from where it began: in a point of low precision
+        # a small step would be lost.
+        self.offset = torch.zeros_like(origin)
         return points
 
     def look(self, points: Points, paths: Tensor) -> View:
@@ -166,40 +179,46 @@ class GuidedPath:
 
     def move(self, points: Points, view: View, paths: Tensor, step: int) -> Points:
         rows = paths - self.first
-        origin, way = self.origin[rows], self.way[rows]
-        x = _flat(points)
+        way, offset = self.way[rows], self.offset[rows]
         alpha = (step + 1) / self.n_steps
-        lowest = origin + way * max(alpha - self.max_dist, 0.0)
-        highest = origin + way * min(alpha + self.max_dist, 1.0)
-        x = torch.where((x - lowest) * way < 0, lowest, x)
+        lowest = way * max(alpha - self.max_dist, 0.0)
+        highest = way * min(alpha + self.max_dist, 1.0)
+        behind = torch.where(way > 0, offset < lowest, offset > lowest)
+        offset = torch.where(behind, lowest, offset)
         whole = _l1(way)
-        excess = _l1(origin + way - x) - whole * (1 - alpha)
-        x = self._approach(x, highest, _flat(view.gradients).abs(), excess, whole)
-        return _unflat(x, points)
+        excess = _l1(way - offset) - whole * (1 - alpha)
+        offset = self._approach(offset, highest, _flat(view.gradients).abs(), excess, whole)
+        self.offset[rows] = offset
+        if step == self.n_steps - 1:
+            return tuple(as_channels_last(x[paths]) for x in self.inputs)
+        return _unflat(self.origin[rows] + offset, points)
+
+    def arrived(self, still: Tensor, paths: Tensor) -> Tensor:
+        # Another may have made a step that is lost in the precision of its points.
+        return still & ~self.way[paths - self.first].any(1)
 
     def _approach(
-        self, x: Tensor, highest: Tensor, slope: Tensor, excess: Tensor, whole: Tensor
+        self, offset: Tensor, highest: Tensor, slope: Tensor, excess: Tensor, whole: Tensor
     ) -> Tensor:
-        """Moves ``x [rows, features]`` by the L1 distance ``excess [rows]`` towards ``highest``.
+        """Moves ``offset [rows, features]`` by the L1 distance ``excess [rows]`` to ``highest``.
 
         The features with the least ``slope`` go first, some at a time.
         """
-        close = max(CLOSE, 4 * torch.finfo(x.dtype).eps) * whole
-        slope = slope.masked_fill(x == highest, math.inf)
+        close = max(CLOSE, 4 * torch.finfo(offset.dtype).eps) * whole
+        slope = slope.masked_fill(offset == highest, math.inf)
         while True:
             threshold = column(slope.kthvalue(self.n_at_a_time, dim=1).values, slope)
             chosen = (slope <= threshold) & (slope < math.inf) & column(excess > close, slope)
-            room = (highest - x) * chosen
+            room = (highest - offset) * chosen
             most = _l1(room)
             # The part of the room that is wanted. More than all of it: others must move as well.
             part = torch.where(most > 0, excess / most, math.inf)
-            x = torch.where(
-                chosen & column(part >= 1, x), highest, x + room * column(part.clamp(max=1), x)
-            )
+            partly = offset + room * column(part.clamp(max=1), room)
+            offset = torch.where(chosen & column(part >= 1, room), highest, partly)
             excess = excess - most
             slope = slope.masked_fill(chosen, math.inf)
             if not bool(((excess > close) & chosen.any(1)).any()):
-                return x
+                return offset
 
 
 def _flat(tensors: Points) -> Tensor:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from captum_ext import baselines as make
 from captum_ext.checks import (
     check_choice,
+    check_forward_func,
     check_int,
     check_interval,
     check_number,
@@ -38,8 +39,9 @@ from captum_ext.path import QUADRATURES, Points, View, column, integrate, norms
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_gradient_call
 
-#: Representations that differ by less, relative to their norm, differ by rounding only.
-ROUNDING = 16
+#: How far, relative to their norm, rounding may set two representations apart: so many times the
+#: precision of their dtype, but no farther than the second number.
+ROUNDING, MOST_ROUNDING = 16, 1e-4
 #: References in the default set.
 N_REFERENCES = 8
 
@@ -49,11 +51,11 @@ class IG2(GradientAttribution):
 
     Args:
         forward_func: the model. A plain function needs a ``layer``.
-        layer: the representation: a module that runs inside ``forward_func``, or a function that
-            takes what ``forward_func`` takes and gives a tensor ``[B, ...]``. None takes the input
-            of the last linear or convolutional layer that runs.
+        layer: the representation, a tensor ``[B, ...]``: a module that runs inside
+            ``forward_func``, or a function that takes what ``forward_func`` takes. None takes the
+            last linear or convolutional layer that runs.
         attribute_to_layer_input: represent by what goes into ``layer``, not by what comes out.
-            None: the output of a given layer, as is Captum's default.
+            None: the input of a layer that was found, the output of one that was given.
         multiply_by_inputs: False gives the mean gradient on the paths in place of its product
             with the way taken.
 
@@ -78,15 +80,10 @@ class IG2(GradientAttribution):
         attribute_to_layer_input: bool | None = None,
         multiply_by_inputs: bool = True,
     ) -> None:
-        if not callable(forward_func):
-            raise TypeError(
-                f"forward_func must be a module or a function; got {type(forward_func).__name__}"
-            )
+        check_forward_func(forward_func)
         if layer is None and not isinstance(forward_func, nn.Module):
-            raise ValueError(
-                "layer must be given where forward_func is not a torch.nn.Module: a layer of the "
-                "model, or a function that gives the representation"
-            )
+            wanted = "layer (or a function that represents) must be given"
+            raise ValueError(f"{wanted} where forward_func is not a torch.nn.Module")
         if layer is not None and not callable(layer):
             raise TypeError(f"layer must be a module or a function; got {type(layer).__name__}")
         super().__init__(forward_func)
@@ -126,12 +123,14 @@ class IG2(GradientAttribution):
         Args:
             inputs: ``[B, ...]`` of a floating-point dtype, or a tuple of such tensors.
             baselines: the references. ``[R, ...]`` are shared by all examples; one set for each
-                is ``[B, R, ...]`` (``[1, R, ...]`` is shared, too). A tuple, where inputs is one.
+                is ``[B, R, ...]``; ``[1, R, ...]`` is shared, too, and the form that Captum's
+                ``NoiseTunnel`` can pass on. A tuple, where inputs is one.
             n_steps: steps of each path.
             step_size: length of a step: Euclidean, in units of the inputs, over all features (and
                 inputs) of an example. None makes each path as long as the straight line to its
                 reference. (The authors take 201 steps of 256 for photographs in 0 ... 255.)
-            clip: smallest and largest value that a point of a path may have.
+            clip: smallest and largest value of the points that a path moves to. (Values of an
+                input that lie outside are brought in by the first step.)
             method: the quadrature rule: ``"riemann_left"``, ``"riemann_right"`` or
                 ``"riemann_trapezoid"``. The latter two take one more gradient per path.
             internal_batch_size: paths that walk together; None chooses by device and size.
@@ -153,7 +152,7 @@ class IG2(GradientAttribution):
             ValueError: no references, or of another shape; a layer that never runs; an argument
                 out of its range; a path on which the gradient is not finite.
         """
-        tensors = check_gradient_call(inputs, target)
+        tensors = check_gradient_call(inputs, target, additional_forward_args)
         n_steps = check_int(n_steps, "n_steps", minimum=1)
         check_choice(method, "method", QUADRATURES)
         if internal_batch_size is not None:
@@ -161,17 +160,18 @@ class IG2(GradientAttribution):
         if return_convergence_delta and not self._multiply_by_inputs:
             raise ValueError("return_convergence_delta must be False with multiply_by_inputs=False")
         references = check_references(baselines, tensors)
+        batch_size = internal_batch_size or default_batch_size(tensors, self.forward_func)
+        evaluator = Evaluator(self.forward_func, target, additional_forward_args)
         path = _ModelDescent(tensors, references, n_steps, step_size, clip, tolerance, patience)
-        path.evaluator = Evaluator(self.forward_func, target, additional_forward_args)
-        path.layer = self._layer(tensors, path.evaluator)
-        path.of_input = self.attribute_to_layer_input
+        layer = self._layer(tensors, evaluator, batch_size)
+        path.watch(evaluator, layer, self.attribute_to_layer_input)
         result = integrate(
             path,
             tensors,
             path.n_references,
             n_steps,
             method=method,
-            batch_size=internal_batch_size or default_batch_size(tensors, self.forward_func),
+            batch_size=batch_size,
             multiply_by_steps=self._multiply_by_inputs,
             score=path.score if return_convergence_delta else None,
             keep_points=return_path,
@@ -181,13 +181,13 @@ class IG2(GradientAttribution):
         # The paths lead away from the input, an attribution counts towards it.
         return result.as_returned(inputs, sign=-1 if self._multiply_by_inputs else 1)
 
-    def _layer(self, inputs: Points, evaluator: Evaluator) -> Any:
+    def _layer(self, inputs: Points, evaluator: Evaluator, batch_size: int) -> Any:
         """The representation; one that was not given is found at the first call and kept."""
         if self.layer is None:
-            rows = tuple(x[:1] for x in inputs)
-            example = torch.zeros(1, dtype=torch.long, device=inputs[0].device)
+            rows = tuple(x[:batch_size] for x in inputs)
+            numbers = torch.arange(len(rows[0]), device=rows[0].device)
             with torch.no_grad():
-                self.layer = last_head(self.forward_func, lambda: evaluator.outputs(rows, example))
+                self.layer = last_head(self.forward_func, lambda: evaluator.outputs(rows, numbers))
         return self.layer
 
 
@@ -231,8 +231,7 @@ class Descent:
         goals = tuple(
             each[examples % each.shape[0], paths % self.n_references] for each in self.references
         )
-        away = tuple(goal - x for goal, x in zip(goals, points, strict=True))
-        distance = norms(away)
+        distance = norms(tuple(goal - x for goal, x in zip(goals, points, strict=True)))
         self.first = paths[0]
         if self.step_size is None:
             self.steps = distance / self.n_steps
@@ -248,28 +247,31 @@ class Descent:
         """Notes what the paths that begin now shall reach: the representation of ``goals``."""
         raise NotImplementedError
 
-    def look(self, points: Points, paths: Tensor) -> View:
-        raise NotImplementedError
-
     def move(self, points: Points, view: View, paths: Tensor, step: int) -> Points:
-        if view.descent is None:
-            raise ValueError("a descent needs the direction of the distance's gradient")
         rows = paths - self.first
         sizes = self.steps[rows]
         if self.tolerance is not None and view.distance is not None:
-            stuck = self._is_stuck(view.distance, rows, step, self.tolerance)
-            sizes = torch.where(stuck, 0, sizes)
+            if step == 0:
+                self.needed = self.tolerance * view.distance
+            sizes = torch.where(self._is_stuck(view.distance, rows, step), 0, sizes)
         norm = norms(view.descent)
-        factor = torch.where((norm > 0) & (sizes > 0), sizes / norm, 0)
-        following = tuple(
-            torch.addcmul(x, direction, column(factor, x).to(x.dtype))
-            for x, direction in zip(points, view.descent, strict=True)
-        )
-        return following if self.clip is None else tuple(x.clamp(*self.clip) for x in following)
+        moves = (norm > 0) & (sizes > 0)
+        norm, sizes = torch.where(moves, norm, 1), torch.where(moves, sizes, 0)
+        following = []
+        for x, direction in zip(points, view.descent, strict=True):
+            # First to length 1, then to that of the step: their ratio may overflow.
+            step_of_x = direction / column(norm, x) * column(sizes, x)
+            moved = x + step_of_x.to(x.dtype)
+            if self.clip is not None:
+                moved = torch.where(column(moves, x), moved.clamp(*self.clip), x)
+            following.append(moved)
+        return tuple(following)
 
-    def _is_stuck(self, distance: Tensor, rows: Tensor, step: int, tolerance: float) -> Tensor:
-        if step == 0:
-            self.needed = tolerance * distance
+    def arrived(self, still: Tensor, paths: Tensor) -> Tensor:
+        # From the same point a path takes the same step again.
+        return still
+
+    def _is_stuck(self, distance: Tensor, rows: Tensor, step: int) -> Tensor:
         better = distance < self.nearest[rows] - self.needed[rows]
         self.nearest[rows] = torch.where(better, distance, self.nearest[rows])
         self.progress[rows] = torch.where(better, step, self.progress[rows])
@@ -279,35 +281,35 @@ class Descent:
 class _ModelDescent(Descent):
     """With the gradients of a torch model: one forward and two backward passes at each point."""
 
-    evaluator: Evaluator
-    layer: Any
-    of_input: bool
+    def watch(self, evaluator: Evaluator, layer: Any, of_input: bool) -> None:
+        """Notes the model, the layer (or function) that represents, and which side of it."""
+        self.evaluator, self.layer, self.of_input = evaluator, layer, of_input
 
+    @torch.no_grad()
     def score(self, points: Points, paths: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self.evaluator.one_score_each(points, paths // self.n_references)
+        return self.evaluator.one_score_each(points, paths // self.n_references)
 
+    @torch.no_grad()
     def aim(self, goals: Points, paths: Tensor) -> None:
-        with torch.no_grad():
-            _, self.goals = self._run(goals, paths)
-        norm = torch.linalg.vector_norm(self.goals, dim=1)
-        self.rounding = ROUNDING * torch.finfo(norm.dtype).eps * norm
+        _, self.goals = self._run(goals, paths)
+        if not bool(torch.isfinite(self.goals).all()):
+            raise ValueError("layer must represent the references by finite values")
+        precision = torch.finfo(self.goals.dtype).eps
+        self.rounding = min(ROUNDING * precision, MOST_ROUNDING) * norms((self.goals,))
 
     def look(self, points: Points, paths: Tensor) -> View:
         leaves = tuple(x.detach().requires_grad_() for x in points)
         with torch.enable_grad():
             scores, representation = self._run(leaves, paths)
             total = scores.sum()
-        if not representation.requires_grad:
-            raise ValueError("layer must depend on inputs; its representation carries no gradient")
         gradients = gradients_of(total, leaves, keep_graph=True)
         rows = paths - self.first
         away = representation.detach() - self.goals[rows]
-        distance = torch.linalg.vector_norm(away, dim=1)
+        distance = norms((away,))
         near = distance <= self.rounding[rows]
         # The distance's own gradient points where that of its square does, and does not fade.
-        unit = torch.where(column(near, away), 0, away / column(distance, away))
-        ascent = gradients_of(representation, leaves, unit)
+        unit = torch.where(column(near, away), 0, away / column(distance, away)).to(away.dtype)
+        ascent = gradients_of(representation, leaves, unit, name=f"layer ({self.layer})")
         return View(gradients, tuple(-each for each in ascent), distance)
 
     def _run(self, points: Points, paths: Tensor) -> tuple[Tensor, Tensor]:
@@ -320,7 +322,7 @@ class _ModelDescent(Descent):
         else:
             scores = self.evaluator.one_score_each(points, examples)
             arguments = self.evaluator.additional_forward_args
-            function = Evaluator(self.layer, additional_forward_args=arguments)
+            function = Evaluator(self.layer, additional_forward_args=arguments, name="layer")
             representation = function.outputs(points, examples)
         if representation.dim() == 0 or representation.shape[0] != len(paths):
             raise ValueError(

@@ -24,6 +24,7 @@ from captum_ext.call_model import (
 from captum_ext.checks import (
     as_tuple,
     check_baselines,
+    check_forward_func,
     check_inputs,
     check_int,
 )
@@ -64,10 +65,7 @@ class FromSaliency(Attribution):
         core = core() if isinstance(core, type) and issubclass(core, CoreSaliency) else core
         if not isinstance(core, CoreSaliency):
             raise TypeError(f"core must be a saliency.core.CoreSaliency; got {core!r}")
-        if not callable(forward_func):
-            raise TypeError(
-                f"forward_func must be a module or a function; got {type(forward_func).__name__}"
-            )
+        check_forward_func(forward_func)
         super().__init__(forward_func)
         self.core = MendedGuidedIG() if type(core) is pair.GuidedIG else core
         self.layer = layer
@@ -93,7 +91,7 @@ class FromSaliency(Attribution):
             ValueError: inputs that are not finite or not aligned, a target that does not fit, or a
                 mask of another size than the input.
         """
-        tensors = check_arrays(inputs, target)
+        tensors = check_arrays(inputs, target, additional_forward_args)
 
         def of_example(number: int, example: int) -> dict[str, Any]:
             return {
@@ -150,7 +148,9 @@ class FromSaliency(Attribution):
         if layer is None and isinstance(self.core, pair.GradCam):
             layer = last_convolution(self.forward_func)
         function = call_model_function(score, layer=layer)
-        mask = np.asarray(self.core.GetMask(as_mask(x), function, **settings))
+        # SciPy and scikit-image know no half precision.
+        array = as_mask(x.to(torch.promote_types(x.dtype, torch.float32)))
+        mask = np.asarray(self.core.GetMask(array, function, **settings))
         return _as_attribution(mask, x)
 
 
@@ -195,9 +195,11 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
         return as_mask(integrate(path, (x,), 1, x_steps, batch_size=1).attributions[0])
 
 
-def check_arrays(inputs: Any, target: Any, images: bool = False) -> tuple[Tensor, ...]:
+def check_arrays(
+    inputs: Any, target: Any, additional_forward_args: Any, images: bool = False
+) -> tuple[Tensor, ...]:
     """The inputs of a PAIR method, known to be what it can explain."""
-    tensors = check_gradient_call(inputs, target)
+    tensors = check_gradient_call(inputs, target, additional_forward_args)
     for x in tensors:
         if images and x.dim() != 4:
             raise ValueError(f"inputs must be images [B, C, H, W]; got shape {tuple(x.shape)}")

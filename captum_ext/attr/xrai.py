@@ -21,7 +21,7 @@ from captum_ext.attr.pair import FromSaliency, check_arrays, check_batch_size
 from captum_ext.call_model import as_mask
 from captum_ext.checks import as_tuple, check_baselines, check_choice, check_int
 from captum_ext.perturbation import pixel_masks
-from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.spec import MethodSpec, Need
 
 #: Pixels below which Felzenszwalb's segments, as XRAI sets them, are smaller than a pixel.
 SMALL_IMAGE = 150
@@ -53,7 +53,7 @@ class XRAI(FromSaliency):
         feature_mask: Any = None,
         n_steps: int = 100,
         algorithm: str = "full",
-        min_pixel_diff: int = 50,
+        min_pixel_diff: int | None = None,
         internal_batch_size: int | None = None,
     ) -> Any:
         """Takes Captum's arguments; the others are:
@@ -64,10 +64,11 @@ class XRAI(FromSaliency):
                 image's lowest and highest value.
             feature_mask: the segments, numbered: ``[1, 1, H, W]`` or ``[B, 1, H, W]`` (or as many
                 channels as ``inputs``, all alike); None finds them by Felzenszwalb's method at
-                six scales.
+                six scales, or takes each pixel of an image of less than 150 for one.
             n_steps: of Integrated Gradients.
             algorithm: ``"full"``, or ``"fast"``, which ranks the segments once.
-            min_pixel_diff: segments that add fewer pixels to those before are left out.
+            min_pixel_diff: segments that add fewer pixels to those before are left out. None:
+                50, as PAIR has it, of those that were found, none of others.
             internal_batch_size: steps per call of the model; None chooses by device and size.
 
         Returns:
@@ -80,21 +81,21 @@ class XRAI(FromSaliency):
                 segments are to be found in it; a mask or baseline of another shape; an argument
                 out of its range.
         """
-        tensors = check_arrays(inputs, target, images=True)
+        tensors = check_arrays(inputs, target, additional_forward_args, images=True)
         check_choice(algorithm, "algorithm", ("full", "fast"))
         batch_size = check_batch_size(internal_batch_size, tensors, self.forward_func)
-        parameters = pair.XRAIParameters(
-            steps=check_int(n_steps, "n_steps", minimum=1), algorithm=algorithm
-        )
-        parameters.experimental_params["min_pixel_diff"] = check_int(
-            min_pixel_diff, "min_pixel_diff", minimum=1
-        )
+        n_steps = check_int(n_steps, "n_steps", minimum=1)
+        if min_pixel_diff is not None:
+            check_int(min_pixel_diff, "min_pixel_diff", minimum=1)
         starts = None if baselines is None else check_baselines(baselines, tensors)
         masks = _segments(feature_mask, tensors)
 
         def of_example(number: int, example: int) -> dict[str, Any]:
             chosen = slice(example, example + 1)
             segments = masks[number]
+            parameters = pair.XRAIParameters(steps=n_steps, algorithm=algorithm)
+            if min_pixel_diff is not None or segments is not None:
+                parameters.experimental_params["min_pixel_diff"] = min_pixel_diff or 1
             return {
                 "baselines": None if starts is None else [as_mask(starts[number][chosen])],
                 "segments": None if segments is None else _split(segments[chosen]),
@@ -116,6 +117,8 @@ def _segments(feature_mask: Any, inputs: tuple[Tensor, ...]) -> list[Tensor | No
 
 
 def _check_mask(mask: Any, x: Tensor) -> Tensor | None:
+    if mask is None and x[0, 0].numel() < SMALL_IMAGE:
+        mask = pixel_masks((x,))[0]
     if mask is None:
         if bool((x.flatten(1).amax(1) == x.flatten(1).amin(1)).any()):
             raise ValueError(
@@ -135,6 +138,8 @@ def _check_mask(mask: Any, x: Tensor) -> Tensor | None:
             f"feature_mask must have the shape {(count, 1, height, width)} or "
             f"{(1, 1, height, width)}; got {tuple(mask.shape)}"
         )
+    if not bool((mask == mask[:, :1]).all()):
+        raise ValueError("feature_mask must be the same for all channels")
     return mask[:, 0].expand(count, height, width)
 
 
@@ -144,15 +149,6 @@ def _split(segments: Tensor) -> list[np.ndarray]:
     return [numbers == number for number in np.unique(numbers)]
 
 
-def _xrai_defaults(inputs: tuple[Tensor, ...], resolution: Resolution, seed: int) -> dict[str, Any]:
-    small = [x.shape[-2:].numel() < SMALL_IMAGE for x in inputs]
-    if not any(small):
-        return {}
-    pixels = pixel_masks(inputs)
-    masks = (mask if is_small else None for mask, is_small in zip(pixels, small, strict=True))
-    return {"feature_mask": tuple(masks), "min_pixel_diff": 1}
-
-
 SPEC = MethodSpec(
     "xrai",
     "XRAI",
@@ -160,7 +156,6 @@ SPEC = MethodSpec(
     "Kapishnikov et al., ICCV 2019",
     XRAI,
     frozenset({Need.GRADIENTS}),
-    defaults=_xrai_defaults,
     deviations={"batch_size": "PAIR sums the gradients of Integrated Gradients in float32"},
     origin="saliency",
 )

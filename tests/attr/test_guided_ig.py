@@ -94,10 +94,33 @@ def test_an_input_that_is_its_baseline_gets_zero_at_one_look(model):
     assert passes.total == 2
 
 
-def test_float32_arrives_too(model):
-    inputs = images(2).float()
-    _, path = GuidedIG(model.float()).attribute(inputs, target=1, n_steps=300, return_path=True)
-    torch.testing.assert_close(path[:, 0, -1], inputs, rtol=0, atol=1e-4)
+@pytest.mark.parametrize(("offset", "n_steps"), [(0.0, 20), (1e6, 200), (2e7, 200)])
+def test_steps_that_are_lost_in_the_precision_of_the_points_are_not_lost(offset, n_steps):
+    start = torch.full((1, 2), offset)
+    inputs = start + torch.tensor([[8.0, 16.0]])
+    attributions, delta = GuidedIG(lambda x: (x - offset).sum(1)).attribute(
+        inputs, start, n_steps=n_steps, return_convergence_delta=True
+    )
+    torch.testing.assert_close(attributions, inputs - start)
+    torch.testing.assert_close(delta, torch.zeros(1), rtol=0, atol=1e-4)
+
+
+def test_half_precision_arrives_too(model):
+    inputs = images(2).bfloat16()
+    _, path = GuidedIG(model.bfloat16()).attribute(
+        inputs, target=1, n_steps=500, fraction=1, return_path=True
+    )
+    before, last = path[:, 0, -2].float(), path[:, 0, -1].float()
+    torch.testing.assert_close(before, last, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e20])
+def test_the_scale_of_the_inputs_does_not_matter(scale):
+    weights = torch.tensor([1.0, 5.0, 0.2, 3.0])
+    inputs = torch.tensor([[1.0, 2.0, 3.0, 4.0]]) * scale
+    result = GuidedIG(lambda x: ((x / scale) ** 2 * weights).sum(1)).attribute(inputs, n_steps=20)
+    expected = torch.tensor([[0.9492, 18.9840, 1.7086, 45.5520]])
+    torch.testing.assert_close(result, expected, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -121,3 +144,32 @@ def test_bad_arguments_are_refused_before_the_model_runs(model, arguments, messa
 def test_a_model_of_many_outputs_needs_a_target(model):
     with pytest.raises(ValueError, match=r"target must select one output.*\(1, 3\)"):
         GuidedIG(functools.partial(model)).attribute(images(1))
+
+
+@pytest.mark.parametrize(
+    ("forward_func", "error", "message"),
+    [
+        (lambda x: x.detach().sum((1, 2, 3)), ValueError, "forward_func must be differentiable"),
+        (lambda x: (x, x), TypeError, "forward_func must return a tensor; got tuple"),
+        (lambda x: x.sum(), ValueError, "forward_func must return one output per example"),
+    ],
+)
+def test_a_model_that_cannot_be_explained_is_named(forward_func, error, message):
+    with pytest.raises(error, match=message):
+        GuidedIG(forward_func).attribute(images(1))
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match="forward_func must be a module or a function; got int"):
+        GuidedIG(3)
+
+
+def test_additional_arguments_must_have_a_row_for_each_example(model):
+    def weighted(x, weights):
+        return model(x) * weights[:, None]
+
+    with pytest.raises(ValueError, match=r"additional_forward_args .* one row per example, 2; "):
+        GuidedIG(weighted).attribute(images(2), 0, 1, torch.ones(3))
+    result = GuidedIG(weighted).attribute(images(2), 0, 1, torch.tensor([1.0, 3.0]), n_steps=3)
+    plain = GuidedIG(model).attribute(images(2), 0, 1, n_steps=3)
+    torch.testing.assert_close(result, plain * torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1))

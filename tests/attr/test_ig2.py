@@ -203,6 +203,15 @@ def test_half_precision_is_accepted(network):
     assert result.isfinite().all()
 
 
+def test_half_precision_goes_the_whole_way_to_a_near_reference(network):
+    inputs = images(1)
+    near = inputs + 0.02 * images(1, seed=1)
+    exact = IG2(network).attribute(inputs, near, target=0, n_steps=20)
+    half = IG2(network.half()).attribute(inputs.half(), near.half(), target=0, n_steps=20)
+    overlap = torch.cosine_similarity(exact.flatten(), half.double().flatten(), dim=0)
+    assert overlap > 0.8
+
+
 def test_by_name_it_takes_a_layer(network):
     references = images(2, seed=1)
     by_name = explain(
@@ -220,6 +229,7 @@ def test_by_name_it_takes_a_layer(network):
         (torch.zeros(0, 3, 6, 6), "at least one reference"),
         (torch.full((1, 3, 6, 6), torch.nan), "baselines must be finite"),
         ((torch.zeros(1, 3, 6, 6),) * 2, "for each of the 1 inputs; got 2"),
+        (torch.tensor(1.0), r"got shape \(\)"),
         (None, "baselines must be tensors of references; got NoneType"),
         (0, "baselines must be tensors of references; got int"),
     ],
@@ -256,14 +266,61 @@ def test_a_layer_that_the_pass_never_reaches_is_named(network):
 
 
 def test_a_layer_that_does_not_depend_on_the_input_is_named(network):
-    with pytest.raises(ValueError, match="layer must depend on inputs"):
-        IG2(network, lambda x: torch.ones(len(x), 2)).attribute(
-            images(1), images(1, seed=1), target=0
-        )
+    for blind in (lambda x: torch.ones(len(x), 2), lambda x: network(torch.ones_like(x))):
+        with pytest.raises(ValueError, match=r"layer .* must be differentiable"):
+            IG2(network, blind).attribute(images(1), images(1, seed=1), target=0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "error", "message"),
+    [
+        (lambda x: (x, x), TypeError, "layer must return a tensor; got tuple"),
+        (lambda x: x.sum(), ValueError, r"layer must represent each example by a row; got shape"),
+        (lambda x: x.flatten(1) / 0, ValueError, "layer must represent the references by finite"),
+        (nn.Identity(), ValueError, "never reaches Identity"),
+    ],
+)
+def test_a_representation_that_is_none_is_named(network, layer, error, message):
+    with pytest.raises(error, match=message):
+        function = layer if isinstance(layer, nn.Module) else lambda x: layer(x.abs() + 1)
+        IG2(network, function).attribute(images(1), images(1, seed=1), target=0)
+
+
+@pytest.mark.parametrize("factor", [2.0**-100, 2.0**-75, 2.0**60, 2.0**100])
+def test_a_factor_of_the_representation_does_not_matter(factor):
+    torch.manual_seed(0)
+    weights, head = torch.randn(6, 5), torch.randn(5)
+    inputs, references = torch.rand(2, 6), torch.rand(3, 6)
+
+    def attribute(scale):
+        return IG2(lambda x: (x @ weights).relu() @ head, lambda x: (x @ weights).relu() * scale)
+
+    plain, scaled = (attribute(scale).attribute(inputs, references) for scale in (1.0, factor))
+    torch.testing.assert_close(scaled, plain, rtol=1e-3, atol=1e-4)
+
+
+def test_a_tiny_gradient_makes_a_whole_step():
+    x = torch.full((1, 2), -86.0)
+    result = IG2(lambda x: x.sum(1), lambda x: x.sigmoid()).attribute(
+        x, torch.zeros(1, 2), step_size=256.0, n_steps=1
+    )
+    torch.testing.assert_close(result, torch.full((1, 2), -256 / 2**0.5))
+
+
+def test_clip_does_not_move_a_path_that_stays():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    x = 3 * torch.ones(1, 3)
+    assert not IG2(model).attribute(x, x, target=1, clip=(0, 1)).any()
+
+
+def test_a_model_in_training_mode_is_explained_too():
+    model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)).train()
+    result = IG2(model).attribute(torch.rand(4, 3), torch.rand(5, 3), target=1, n_steps=3)
+    assert result.any()
 
 
 def test_a_plain_function_needs_a_representation(network):
-    with pytest.raises(ValueError, match="layer must be given where forward_func is not"):
+    with pytest.raises(ValueError, match="must be given where forward_func is not"):
         IG2(network.forward)
     with pytest.raises(TypeError, match="layer must be a module or a function; got str"):
         IG2(network, "last")

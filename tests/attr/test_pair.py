@@ -79,10 +79,25 @@ def test_xrai_ranks_the_given_segments(images):
     weights[:, :10], weights[:, 10:15] = 3, 1
     mask = torch.zeros(1, 1, SIZE, SIZE, dtype=torch.long)
     mask[..., 10:15], mask[..., 15:] = 1, 2
-    heat = XRAI(lambda x: (x * weights).sum((1, 2, 3))).attribute(
-        torch.ones_like(images), 0.0, feature_mask=mask, n_steps=5
-    )
+    method = XRAI(lambda x: (x * weights).sum((1, 2, 3)))
+    heat = method.attribute(torch.ones_like(images), 0.0, feature_mask=mask, n_steps=5)
     assert heat[0, 0, 0].tolist() == pytest.approx([3.0] * 10 + [1.0] * 5 + [0.0] * 5)
+    columns = torch.arange(SIZE).expand(1, 1, SIZE, SIZE)  # of 20 pixels each, fewer than 50
+    fine = method.attribute(torch.ones_like(images), 0.0, feature_mask=columns, n_steps=5)
+    torch.testing.assert_close(fine, heat)
+
+
+def test_xrai_takes_the_pixels_of_a_tiny_image_for_segments():
+    x = torch.rand(1, 1, 4, 4).double()
+    heat = XRAI(lambda x: x.square().sum((1, 2, 3))).attribute(x, 0.0, n_steps=2000)
+    torch.testing.assert_close(heat, x.square(), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [XRAI, BlurIG])
+def test_half_precision_is_accepted(model, images, method):
+    result = method(model.half()).attribute(images.half(), target=1, n_steps=3)
+    assert result.dtype == torch.half
+    assert result.isfinite().all()
 
 
 def test_additional_arguments_and_other_inputs_stay_as_they_are():
@@ -137,6 +152,11 @@ def test_a_core_whose_mask_does_not_fit_is_refused(model, images):
         (XRAI, {"n_steps": 0}, "n_steps must be at least 1"),
         (XRAI, {"feature_mask": torch.zeros(1, 1, 3, 3).long()}, r"shape \(2, 1, 20, 20\)"),
         (XRAI, {"feature_mask": torch.zeros(1, 1, SIZE, SIZE)}, "tensors of whole numbers"),
+        (
+            XRAI,
+            {"feature_mask": torch.arange(3).reshape(1, 3, 1, 1).expand(1, 3, SIZE, SIZE)},
+            "feature_mask must be the same for all channels",
+        ),
         (XRAI, {"baselines": torch.zeros(5, 3, 3)}, "baselines must have the shape"),
         (BlurIG, {"max_sigma": 0}, "max_sigma must be above 0"),
         (BlurIG, {"n_steps": 2.5}, "n_steps must be a whole number"),
