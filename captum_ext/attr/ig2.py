@@ -60,8 +60,7 @@ class IG2(GradientAttribution):
             with the way taken.
 
     Raises:
-        TypeError: ``forward_func`` or ``layer`` is neither a module nor a function.
-        ValueError: a plain function without a ``layer``.
+        TypeError, ValueError: what is no model or layer; a plain function without a ``layer``.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
