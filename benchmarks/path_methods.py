@@ -35,8 +35,8 @@ from torch import Tensor, nn
 from captum_ext import explain, get_method
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
 from captum_ext.exam.report import versions
+from captum_ext.explanation import accepted_arguments
 from captum_ext.forward import Preprocessed, count_passes
-from captum_ext.registry import accepted_arguments
 
 #: Photographs that ship inside scikit-image, explained or referred to where no files are given.
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
@@ -53,7 +53,7 @@ class Cell:
         image: the photograph's name.
         method: the method's title.
         label: index of the explained class.
-        forward, backward: passes.
+        forward, backward: passes, those for the delta included.
         seconds: wall time.
         delta: by how much the sum of the attributions misses the difference of the outputs at the
             path's ends; None for a method that does not tell.
@@ -97,7 +97,7 @@ def load_model(name: str, weights: str) -> nn.Module:
 
 
 def settings(method: str, references: Tensor, steps: int) -> dict[str, Any]:
-    """The arguments of one method's ``attribute()``, with about as many points for each."""
+    """The arguments of one method's ``attribute()``, as many steps (or samples) for each path."""
     if method == "gradient_shap":
         return {"baselines": references, "n_samples": steps, "stdevs": 0.0}
     if method == "ig2":
@@ -206,6 +206,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="of each path")
     parser.add_argument("--out", type=Path, default=Path("path_methods"), help="output folder")
     args = parser.parse_args()
+    if args.n_references < 1:
+        parser.error(f"--n-references must be at least 1; got {args.n_references}")
     args.out.mkdir(parents=True, exist_ok=True)
     model = load_model(args.model, args.weights)
     images = torch.stack([photograph(source, args.size) for source in args.images])

@@ -5,10 +5,10 @@
 True
 """
 
+from captum_ext.explanation import explain
 from captum_ext.registry import (
     MethodSpec,
     Need,
-    explain,
     get_method,
     methods,
     register,

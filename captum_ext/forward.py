@@ -280,7 +280,8 @@ class Evaluator:
 
     def outputs(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
         """All that the model returns for given rows. Arguments as in :meth:`scores`."""
-        tensors = as_tuple(rows)
+        # A clone of a leaf, because a model may begin with work in place.
+        tensors = tuple(row.clone() if row.requires_grad else row for row in as_tuple(rows))
         if self.channels_last:
             tensors = tuple(as_channels_last(tensor) for tensor in tensors)
         precision = (

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 _NOTHING = object()
-_HEADS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+HEADS = (nn.Linear, *CONVOLUTIONS)
 
 
 class Tap:
@@ -79,7 +80,9 @@ class Tap:
         return None
 
 
-def last_head(model: nn.Module, run: Callable[[], Any]) -> nn.Module:
+def last_head(
+    model: nn.Module, run: Callable[[], Any], kinds: tuple[type[nn.Module], ...] = HEADS
+) -> nn.Module:
     """The last linear or convolutional layer that runs.
 
     Its input is the usual representation of an example.
@@ -87,6 +90,7 @@ def last_head(model: nn.Module, run: Callable[[], Any]) -> nn.Module:
     Args:
         model: where to look.
         run: runs ``model`` once.
+        kinds: the kinds of layers to look for.
 
     Raises:
         ValueError: no such layer runs.
@@ -100,7 +104,7 @@ def last_head(model: nn.Module, run: Callable[[], Any]) -> nn.Module:
     handles = [
         module.register_forward_hook(lambda module, args, output: heads.append(module))
         for module in model.modules()
-        if isinstance(module, _HEADS)
+        if isinstance(module, kinds)
     ]
     try:
         run()
@@ -109,7 +113,8 @@ def last_head(model: nn.Module, run: Callable[[], Any]) -> nn.Module:
             handle.remove()
     if not heads:
         raise ValueError(
-            f"layer must be given: no linear or convolutional layer of {type(model).__name__} runs"
+            f"layer must be given: {type(model).__name__} runs none of "
+            f"{', '.join(kind.__name__ for kind in kinds)}"
         )
     return heads[-1]
 

@@ -181,8 +181,8 @@ class _Walk:
             return None
         if not bool(torch.isfinite(largest).all()):
             raise ValueError(
-                f"forward_func or its representation has no finite gradient after {step} steps of "
-                "a path; a clip to the range of the inputs, or smaller steps, may help"
+                f"the model or its representation has no finite gradient after {step} steps of a "
+                "path; a clip to the range of the inputs, or smaller steps, may help"
             )
         return self.path.arrived(largest == 0, self.paths)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from captum._utils.common import _run_forward, _select_targets
 from torch import Tensor
@@ -34,6 +35,7 @@ def check_target(target: Any, n_examples: int) -> None:
         ...
         ValueError: target must hold one class per example; got 2 for 3 examples
     """
+    target = plain_target(target)
     if target is None or _is_index(target):
         return
     if isinstance(target, Tensor):
@@ -62,6 +64,23 @@ def check_target(target: Any, n_examples: int) -> None:
         raise ValueError(
             f"target must hold one class per example; got {len(target)} for {n_examples} examples"
         )
+
+
+def plain_target(target: Any) -> Any:
+    """``target`` with Python's ints in place of NumPy's, as ``np.argmax`` gives them.
+
+    An array becomes an int, or a list of ints.
+
+    Example:
+        >>> import numpy as np
+        >>> plain_target([np.int64(1), 2]), plain_target(np.array([0, 1]))
+        ([1, 2], [0, 1])
+    """
+    if isinstance(target, np.ndarray | np.generic):
+        return target.tolist()
+    if isinstance(target, list | tuple):
+        return type(target)(plain_target(element) for element in target)
+    return target
 
 
 def check_gradient_call(
@@ -113,7 +132,7 @@ def select_target(output: Tensor, target: Any) -> Tensor:
         tensor([2., 3.])
     """
     try:
-        return _select_targets(output, target)
+        return _select_targets(output, plain_target(target))
     except (AssertionError, IndexError, RuntimeError) as error:
         raise ValueError(
             f"target {target!r} does not fit the model's output of shape {tuple(output.shape)}"

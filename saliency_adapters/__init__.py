@@ -1,10 +1,10 @@
 """PAIR saliency adapters: captum_ext's methods as ``CoreSaliency`` classes.
 
-Every method of captum_ext that needs no torch module has an adapter of the same name here, made
-from its spec; :class:`IG2` and :class:`GuidedIG` have files of their own, because they take the
-arguments of their published NumPy versions. After ``captum_ext.register()`` the adapters can be
-imported from ``saliency.core`` too (where PAIR's own ``GuidedIG`` stays what it is).
-:class:`FromCaptum` runs any Captum method.
+Every method of captum_ext itself (or of a third party) that needs no torch module has an adapter of
+the same name here, made from its spec. :class:`IG2` and :class:`GuidedIG` have files of their own,
+because they take the arguments of their published NumPy versions. After ``captum_ext.register()``
+the adapters can be imported from ``saliency.core`` too (where PAIR's own ``GuidedIG`` stays what it
+is). :class:`FromCaptum` runs any Captum method.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import saliency.core
 from saliency.core.base import CoreSaliency
@@ -64,8 +65,8 @@ def __getattr__(name: str) -> type[CoreSaliency]:
 
 
 def _adapter(name: str, spec: MethodSpec) -> type[FromCaptum]:
-    def build(self: FromCaptum) -> None:
-        FromCaptum.__init__(self, spec)
+    def build(self: FromCaptum, **settings: Any) -> None:
+        FromCaptum.__init__(self, spec, **settings)
 
     summary = (spec.attribution.__doc__ or spec.title).strip().splitlines()[0]
     return type(

@@ -35,7 +35,8 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
             images that the registered method has.
 
     A method that needs a torch module or one of its layers runs on a ``call_model_function`` that
-    :func:`captum_ext.call_model.call_model_function` has made from such a module, on no other.
+    :func:`captum_ext.call_model.call_model_function` has made from such a module, on no other; the
+    layers that were chosen there are the default here.
 
     Raises:
         ValueError: an unknown method.
@@ -76,7 +77,7 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
         call_model_function: CallModelFunction,
         call_model_args: Any = None,
         **settings: Any,
-    ) -> np.ndarray:
+    ) -> Any:
         """The mask of one input.
 
         Args:
@@ -88,15 +89,18 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
                 batch of such, become tensors with the channels first.
 
         Returns:
-            An array of the shape of ``x_value`` (of a layer's, for Captum's layer methods).
+            An array of the shape of ``x_value`` (of a layer's, for Captum's layer methods), or,
+            where ``attribute()`` is asked for more than attributions, a tuple of arrays.
 
         Raises:
             TypeError: the method needs a torch module, and there is none.
-            ValueError: a key that is not answered, or with values of a wrong shape.
+            ValueError: a key that is not answered, or with values that are not finite or of a
+                wrong shape; a function that wants its channels first.
         """
         x = as_example(x_value)
+        dtype = x.dtype
         model: Any = forward_func(call_model_function, call_model_args)
-        target = None
+        target, layer = None, self.layer
         if self.spec.needs_module:
             if not isinstance(call_model_function, TorchCallModel):
                 raise TypeError(
@@ -105,20 +109,34 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
                 )
             model = call_model_function.module()
             target = call_model_function.target_in(call_model_args)
+            layer = layer or self._layer_of(call_model_function)
             x = call_model_function.as_input(as_mask(x)[None])
         given = {name: _as_tensor(value, x) for name, value in (self.settings | settings).items()}
-        return as_mask(explain(model, x, target, self.spec, layer=self.layer, **given))
+        result = explain(model, x, target, self.spec, layer=layer, arguments=given)
+        if isinstance(result, tuple):
+            return tuple(as_mask(part.to(dtype)) for part in result)
+        return as_mask(result.to(dtype))
+
+    def _layer_of(self, function: TorchCallModel) -> Any:
+        """The layer that the function's maker has chosen for methods of this kind."""
+        if Need.LAYER in self.spec.needs:
+            return function.layer
+        chosen = self.spec.optional_layer and not function.represent_by_input
+        return function.representation_layer if chosen else None
 
 
 def _as_tensor(value: Any, x: Tensor) -> Any:
-    """An array like the input ``x [1, ...]``, or a batch of such, as a tensor."""
+    """An array like the input ``x [1, ...]``, a batch of such, or one without channels."""
+    if isinstance(value, np.generic):
+        return value.item()
     if not isinstance(value, np.ndarray):
         return value
-    if value.ndim == x.dim():
-        tensor = torch.cat([as_example(each) for each in value]) if len(value) else None
-    else:
-        tensor = as_example(value) if value.ndim == x.dim() - 1 else torch.from_numpy(value)
-    if tensor is None:
+    if value.size == 0:
         raise ValueError(f"an array of settings must not be empty; got shape {value.shape}")
-    integers = value.dtype.kind in "iu"
-    return tensor.long() if integers else tensor.to(x)
+    if value.ndim == x.dim():
+        tensor = torch.cat([as_example(each) for each in value])
+    elif x.dim() == 4 and value.ndim == 2:
+        tensor = torch.from_numpy(value.copy())[None, None]
+    else:
+        tensor = as_example(value)
+    return tensor.to(x.device, torch.long if value.dtype.kind in "iub" else x.dtype)

@@ -21,8 +21,10 @@ from captum_ext.call_model import (
     as_example,
     as_mask,
     ask,
+    check_finite,
+    check_function,
 )
-from captum_ext.checks import check_inputs, check_int
+from captum_ext.checks import check_inputs, check_int, check_interval
 from captum_ext.path import Integral, Points, View, integrate
 
 _POSITIONAL = Parameter.POSITIONAL_OR_KEYWORD
@@ -109,8 +111,15 @@ class IG2(CoreSaliency):  # type: ignore[misc]
             ``[steps + 1, R, ...]``.
         """
         given = _arguments("Get_GradPath", args, kwargs)
-        repeated = np.ndim(x_value) > 0 and np.ndim(x_value) == np.ndim(given["baselines"])
-        (x,) = check_inputs(as_example(np.asarray(x_value)[0] if repeated else x_value), "x_value")
+        x_value, baselines = np.asarray(x_value), np.asarray(given["baselines"])
+        if x_value.ndim > 0 and x_value.ndim == baselines.ndim:
+            if len(x_value) != len(baselines) or not bool((x_value == x_value[:1]).all()):
+                raise ValueError(
+                    f"x_value must be one input, or the same one for each of the {len(baselines)} "
+                    f"references; got shape {x_value.shape}"
+                )
+            x_value = x_value[0]
+        (x,) = check_inputs(as_example(x_value), "x_value")
         return _as_path(_AskedDescent(x, given, with_gradients=False).walk(True).points or ())
 
 
@@ -138,13 +147,14 @@ class _AskedDescent(Descent):
 
     def aim(self, goals: Points, paths: Tensor) -> None:
         batch = np.stack([as_mask(goal[None]) for goal in goals[0]])
-        values = answer_of(self.function, self.arguments, REP_LAYER_VALUES, batch)
-        self.goals = values.detach() if isinstance(values, Tensor) else np.asarray(values)
+        values = answer_of(self.function, dict(self.arguments), REP_LAYER_VALUES, batch)
+        self.goals = values.detach() if isinstance(values, Tensor) else np.array(values)
         if self.goals.shape[:1] != (len(paths),):
             raise ValueError(
                 f"call_model_function must answer {REP_LAYER_VALUES} with {len(paths)} rows, one "
                 f"for each reference; got shape {tuple(self.goals.shape)}"
             )
+        check_finite(self.goals, REP_LAYER_VALUES)
 
     def look(self, points: Points, paths: Tensor) -> View:
         rows = (paths - self.first).cpu()
@@ -167,22 +177,20 @@ def _arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
     given = dict(bound.arguments)
     if given["baselines"] is None:
         raise TypeError(f"{name}() needs baselines, the references")
-    if not callable(given["call_model_function"]):
-        raise TypeError(
-            "call_model_function must be a function; got "
-            f"{type(given['call_model_function']).__name__}"
-        )
+    check_function(given["call_model_function"])
     arguments = given["call_model_args"]
     if arguments is not None and not isinstance(arguments, Mapping):
         raise TypeError(f"call_model_args must be a dict or None; got {type(arguments).__name__}")
-    if isinstance(given["clip_min_max"], np.ndarray):
-        given["clip_min_max"] = given["clip_min_max"].tolist()
+    if given["clip_min_max"] is not None:
+        given["clip_min_max"] = check_interval(given["clip_min_max"], "clip_min_max")
     return given
 
 
 def _references(baselines: Any, x: Tensor) -> Tensor:
     """``baselines [R, ...]`` as ``[1, R, ...]`` with the channels first."""
     array = np.asarray(baselines)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"baselines must be an array of numbers; got dtype {array.dtype}")
     wanted = tuple(as_mask(x).shape)
     if array.shape[1:] != wanted or array.ndim != len(wanted) + 1:
         raise ValueError(

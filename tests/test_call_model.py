@@ -66,6 +66,10 @@ def test_each_examples_gradient_is_scaled_by_its_own(images):
     [
         ({}, "must answer OUTPUT_LAYER_VALUES; it answered nothing"),
         ({OUTPUT_LAYER_VALUES: np.zeros((2, 7))}, r"with shape \(2,\); got \(2, 7\)"),
+        (
+            {OUTPUT_LAYER_VALUES: np.array([np.nan, 1])},
+            "OUTPUT_LAYER_VALUES with finite values; got 1 NaN or infinite of 2",
+        ),
     ],
 )
 def test_a_wrong_answer_is_named(images, answer, message):
@@ -100,7 +104,9 @@ def first(batch):
 
 def test_every_key_is_answered_from_one_forward_pass(model, batch):
     function = call_model_function(model, target=1)
-    baseline = function(batch[::-1], expected_keys=[REP_LAYER_VALUES])[REP_LAYER_VALUES]
+    # The layers are found at the first call.
+    keys = [REP_LAYER_VALUES, CONVOLUTION_LAYER_VALUES]
+    baseline = function(batch[::-1], expected_keys=keys)[REP_LAYER_VALUES]
     arguments = {"layer_baseline": baseline}
     with count_passes(model) as passes:
         answer = function(batch, arguments, KEYS)
@@ -126,7 +132,10 @@ def test_every_key_is_answered_from_one_forward_pass(model, batch):
     np.testing.assert_allclose(answer[REP_DISTANCE_GRADIENTS], gradient.movedim(1, -1))
 
 
-@pytest.mark.parametrize("name", ["target", "class_idx_str"])
+@pytest.mark.parametrize(
+    "name",
+    ["target", "class_idx_str", "class_idx", "target_class_idx", "class_index", "class"],
+)
 def test_the_class_may_come_with_the_call(model, batch, name):
     function = call_model_function(model, target=0)
     answer = function(batch, {name: 2}, [OUTPUT_LAYER_VALUES])[OUTPUT_LAYER_VALUES]
@@ -138,7 +147,84 @@ def test_another_class_gives_another_xrai(model, batch):
     masks = [
         pair.XRAI().GetMask(batch[0], function, {"class_idx_str": target}) for target in (0, 1)
     ]
-    assert not np.allclose(*masks)
+    assert np.abs(masks[0] - masks[1]).max() > 0.1 * np.abs(masks).max()
+
+
+@pytest.mark.parametrize("target", [np.int64(2), np.array(2), torch.tensor(2)])
+def test_the_class_may_be_what_argmax_gives(model, batch, target):
+    expected = model(first(batch))[:, 2].detach()
+    for function, arguments in (
+        (call_model_function(model), {"target": target}),
+        (call_model_function(model, target), None),
+        (call_model_function(model, target), {"target": None}),
+    ):
+        answer = function(batch, arguments, OUTPUT_LAYER_VALUES)
+        np.testing.assert_allclose(answer[OUTPUT_LAYER_VALUES], expected)
+
+
+def test_arrays_become_what_the_model_computes_in(model, batch):
+    for function in (
+        call_model_function(model.float(), 1),
+        call_model_function(nn.BatchNorm2d(3, affine=False).eval(), (1, 2, 3)),
+        call_model_function(model.float().forward, 1, dtype=torch.float32),
+    ):
+        answer = function(batch, None, [INPUT_OUTPUT_GRADIENTS])[INPUT_OUTPUT_GRADIENTS]
+        assert answer.dtype == np.float32
+
+
+def test_a_model_may_work_in_place_and_be_in_training_mode(batch):
+    model = nn.Sequential(
+        nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(300, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)
+    ).double()
+    function = call_model_function(model.train(), 1)
+    answer = function(batch - 0.5, None, [REP_LAYER_VALUES, INPUT_OUTPUT_GRADIENTS])
+    assert answer[REP_LAYER_VALUES].shape == (2, 4)
+    assert answer[INPUT_OUTPUT_GRADIENTS].any()
+    zeroing = call_model_function(
+        lambda x: x.mul_(0).sum((1, 2, 3)), representation_layer=lambda x: x.mean((2, 3))
+    )
+    answer = zeroing(batch, None, [REP_LAYER_VALUES])[REP_LAYER_VALUES]
+    np.testing.assert_allclose(answer, batch.mean((1, 2)))
+
+
+def test_the_last_convolution_is_the_last_that_runs(batch):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = nn.Conv2d(3, 2, 3).double(), nn.Conv2d(1, 1, 1).double()
+
+        def forward(self, x):
+            return self.used(x).mean((2, 3))
+
+    answer = call_model_function(Model(), 1)(batch, None, [CONVOLUTION_LAYER_VALUES])
+    assert answer[CONVOLUTION_LAYER_VALUES].shape == (2, 8, 8, 2)
+
+
+def test_a_function_may_change_the_array_that_it_is_given(images):
+    def in_place(x, call_model_args=None, expected_keys=None):
+        x -= 0.5
+        return {OUTPUT_LAYER_VALUES: (x**2).sum((1, 2, 3)), INPUT_OUTPUT_GRADIENTS: 2 * x}
+
+    before = images.clone()
+    result = IntegratedGradients(forward_func(in_place)).attribute(images, 0.5)
+    torch.testing.assert_close(result, (images - 0.5) ** 2)
+    torch.testing.assert_close(images, before, rtol=0, atol=0)
+
+
+def test_integers_get_answers_with_fractions():
+    def mean(x, call_model_args=None, expected_keys=None):
+        return {OUTPUT_LAYER_VALUES: x.mean(1)}
+
+    assert forward_func(mean)(torch.tensor([[0, 1], [1, 2]])).tolist() == [0.5, 1.5]
+
+
+def test_second_derivatives_are_refused(images):
+    images.requires_grad_()
+    (gradient,) = torch.autograd.grad(
+        forward_func(squared)(images).log().sum(), images, create_graph=True
+    )
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(gradient.sum(), images)
 
 
 def test_layers_and_preprocessing_may_be_chosen(model, batch):
@@ -156,7 +242,14 @@ def test_layers_and_preprocessing_may_be_chosen(model, batch):
         answer[CONVOLUTION_LAYER_VALUES], model[0](x).detach().movedim(1, -1)
     )
     np.testing.assert_allclose(answer[REP_LAYER_VALUES], model[:6](x).detach())
-    assert np.abs(answer[INPUT_OUTPUT_GRADIENTS]).max() < 1 / 255
+    x = x.requires_grad_()
+    (gradient,) = torch.autograd.grad(model(x)[:, 0].sum(), x)
+    np.testing.assert_allclose(answer[INPUT_OUTPUT_GRADIENTS], gradient.movedim(1, -1) / 255)
+    halved = call_model_function(
+        model, 0, representation_layer=lambda x: x, preprocess=lambda x: x / 2
+    )
+    represented = halved(batch, None, [REP_LAYER_VALUES])[REP_LAYER_VALUES]
+    np.testing.assert_allclose(represented, np.moveaxis(batch, -1, 1) / 2)
 
 
 def test_a_representation_may_be_a_function_and_arrays_channels_first(model, batch):
@@ -190,6 +283,7 @@ def test_the_two_bridges_cancel_out(model, batch):
         ({}, [OUTPUT_LAYER_VALUES], r"target must be given.*\(2, 3\).*None"),
         ({"target": 7}, [OUTPUT_LAYER_VALUES], r"target 7 does not fit.*\(2, 3\)"),
         ({"targt": 1}, [OUTPUT_LAYER_VALUES], "unknown key 'targt'.*did you mean 'target'"),
+        ({"target": 1, "class": 2}, [OUTPUT_LAYER_VALUES], "must ask for one class; got"),
         ("airplane", [OUTPUT_LAYER_VALUES], "call_model_args must be a dict or None; got str"),
         ({"target": 0}, [REP_DISTANCE_GRADIENTS], "call_model_args must hold 'layer_baseline'"),
         (
@@ -206,7 +300,7 @@ def test_what_cannot_be_answered_is_named(model, batch, arguments, keys, message
 
 def test_layers_that_are_missing_are_named(model, batch):
     flat = nn.Sequential(nn.Flatten(), nn.Linear(300, 3)).double()
-    with pytest.raises(ValueError, match="has no convolution to choose"):
+    with pytest.raises(ValueError, match="runs none of Conv1d, Conv2d, Conv3d"):
         call_model_function(flat, 0)(batch, None, [CONVOLUTION_LAYER_VALUES])
     with pytest.raises(ValueError, match="the forward pass never reaches Conv2d"):
         call_model_function(model, 0, nn.Conv2d(3, 3, 1))(batch, None, [CONVOLUTION_LAYER_VALUES])
@@ -216,3 +310,9 @@ def test_layers_that_are_missing_are_named(model, batch):
         call_model_function(model, 0, layer="last")
     with pytest.raises(TypeError, match="model must be a function; got NoneType"):
         call_model_function(None)
+    with pytest.raises(TypeError, match="model must return a tensor; got tuple"):
+        call_model_function(lambda x: (x, x), 0)(batch)
+    with pytest.raises(ValueError, match=r"a row for each of the 2 examples; got shape \(1, 3\)"):
+        call_model_function(lambda x: model(x[:1]), 0)(batch)
+    with pytest.raises(TypeError, match="call_model_function must be a function; got int"):
+        forward_func(3)

@@ -59,7 +59,7 @@ def test_the_last_head_is_the_last_that_runs_not_the_last_defined():
 
 def test_a_model_without_heads_is_named():
     model = nn.Sequential(nn.ReLU())
-    with pytest.raises(ValueError, match="layer must be given: no linear or convolutional layer"):
+    with pytest.raises(ValueError, match="layer must be given: Sequential runs none of Linear"):
         last_head(model, lambda: model(torch.ones(1)))
 
 

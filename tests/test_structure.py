@@ -13,6 +13,7 @@ FLOORS = (
     ("attr",),
     ("builtins",),
     ("registry",),
+    ("explanation",),
     ("visualize", "testing"),
     ("exam",),
     ("cli",),

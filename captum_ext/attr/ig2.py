@@ -254,7 +254,7 @@ class Descent:
                 self.needed = self.tolerance * view.distance
             sizes = torch.where(self._is_stuck(view.distance, rows, step), 0, sizes)
         norm = norms(view.descent)
-        moves = (norm > 0) & (sizes > 0)
+        moves = (norm != 0) & (sizes > 0)
         norm, sizes = torch.where(moves, norm, 1), torch.where(moves, sizes, 0)
         following = []
         for x, direction in zip(points, view.descent, strict=True):

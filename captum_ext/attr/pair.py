@@ -20,10 +20,10 @@ from captum_ext.call_model import (
     as_mask,
     ask,
     call_model_function,
+    check_function,
 )
 from captum_ext.checks import (
     as_tuple,
-    check_baselines,
     check_forward_func,
     check_inputs,
     check_int,
@@ -148,6 +148,9 @@ class FromSaliency(Attribution):
         if layer is None and isinstance(self.core, pair.GradCam):
             layer = last_convolution(self.forward_func)
         function = call_model_function(score, layer=layer)
+        if isinstance(self.core, pair.GradCam):
+            # It would make three channels, whatever the image has.
+            settings = {"three_dims": False} | settings
         # SciPy and scikit-image know no half precision.
         array = as_mask(x.to(torch.promote_types(x.dtype, torch.float32)))
         mask = np.asarray(self.core.GetMask(array, function, **settings))
@@ -182,10 +185,17 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
         """
         x = as_example(x_value).double()
         (x,) = check_inputs(x, "x_value")
-        start = x_baseline
-        if x_baseline is not None and np.ndim(x_baseline) > 0:
-            start = as_example(x_baseline).double()
-        (start,) = check_baselines(start, (x,))
+        check_function(call_model_function)
+        check_int(x_steps, "x_steps", minimum=1)
+        if x_baseline is not None and np.shape(x_baseline) not in ((), np.shape(x_value)):
+            raise ValueError(
+                f"x_baseline must have the shape of x_value, {np.shape(x_value)}, or be a number; "
+                f"got shape {np.shape(x_baseline)}"
+            )
+        start = torch.zeros_like(x)
+        if x_baseline is not None:
+            start = start + as_example(x_baseline).double()
+        check_inputs(start, "x_baseline")
 
         def gradients(points: tuple[Tensor, ...], paths: Tensor) -> tuple[Tensor, ...]:
             asked = (call_model_function, call_model_args, points[0])

@@ -18,7 +18,13 @@ from captum_ext.call_model.keys import (
     as_example,
     as_mask,
 )
-from captum_ext.call_model.to_torch import answer_of, ask, forward_func
+from captum_ext.call_model.to_torch import (
+    answer_of,
+    ask,
+    check_finite,
+    check_function,
+    forward_func,
+)
 
 __all__ = [
     "KEYS",
@@ -32,5 +38,7 @@ __all__ = [
     "as_mask",
     "ask",
     "call_model_function",
+    "check_finite",
+    "check_function",
     "forward_func",
 ]

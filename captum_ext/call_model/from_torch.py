@@ -27,9 +27,8 @@ from captum_ext.call_model.keys import (
     channels_last,
 )
 from captum_ext.checks import check_choice
-from captum_ext.layers import Tap, gradients_of, last_head
-from captum_ext.spec import last_convolution
-from captum_ext.targets import select_target
+from captum_ext.layers import CONVOLUTIONS, HEADS, Tap, gradients_of, last_head
+from captum_ext.targets import plain_target, select_target
 
 _WITH_GRADIENTS = {INPUT_OUTPUT_GRADIENTS, CONVOLUTION_OUTPUT_GRADIENTS, REP_DISTANCE_GRADIENTS}
 _OF_CONVOLUTION = {CONVOLUTION_LAYER_VALUES, CONVOLUTION_OUTPUT_GRADIENTS}
@@ -46,6 +45,7 @@ def call_model_function(
     representation_layer: nn.Module | Callable[..., Tensor] | None = None,
     channels_last: bool = True,
     preprocess: Callable[[Tensor], Tensor] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> TorchCallModel:
     """PAIR's function for a torch model. It answers every key, several from one forward pass.
 
@@ -62,6 +62,8 @@ def call_model_function(
             the model gets ``[B, C, H, W]``.
         preprocess: applied to the tensor ``[B, C, H, W]`` before the model; differentiable.
             Gradients are with respect to what goes into it.
+        dtype: what the arrays become; None takes that of the model's parameters or buffers, or,
+            where there are none, leaves them as they are.
 
     Returns:
         A function of ``(x_value_batch, call_model_args=None, expected_keys=None)`` that gives
@@ -82,7 +84,9 @@ def call_model_function(
         >>> answer[INPUT_OUTPUT_GRADIENTS].shape
         (2, 2, 2, 3)
     """
-    return TorchCallModel(model, target, layer, representation_layer, channels_last, preprocess)
+    return TorchCallModel(
+        model, target, layer, representation_layer, channels_last, preprocess, dtype
+    )
 
 
 class TorchCallModel:
@@ -96,6 +100,7 @@ class TorchCallModel:
         representation_layer: nn.Module | Callable[..., Tensor] | None,
         channels_last: bool,
         preprocess: Callable[[Tensor], Tensor] | None,
+        dtype: torch.dtype | None,
     ) -> None:
         if layer is not None and not isinstance(layer, nn.Module):
             raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}")
@@ -115,6 +120,7 @@ class TorchCallModel:
         self.represent_by_input = representation_layer is None
         self.channels_last = channels_last
         self.preprocess = preprocess
+        self.dtype = dtype
 
     def __call__(
         self,
@@ -124,6 +130,7 @@ class TorchCallModel:
     ) -> dict[str, np.ndarray]:
         keys = [OUTPUT_LAYER_VALUES, INPUT_OUTPUT_GRADIENTS]
         if expected_keys is not None:
+            expected_keys = [expected_keys] if isinstance(expected_keys, str) else expected_keys
             keys = [check_choice(key, "key of expected_keys", KEYS) for key in expected_keys]
         arguments = _arguments(call_model_args)
         if REP_DISTANCE_GRADIENTS in keys and LAYER_BASELINE not in arguments:
@@ -137,10 +144,18 @@ class TorchCallModel:
             return {key: look.answer(key) for key in keys}
 
     def target_in(self, call_model_args: Any) -> Any:
-        """The class that ``call_model_args`` asks for, or else the one given at the start."""
+        """The class that ``call_model_args`` asks for, or else the one given at the start.
+
+        Raises:
+            ValueError: it asks for several.
+        """
         arguments = _arguments(call_model_args)
-        named = [arguments[name] for name in TARGET_NAMES if name in arguments]
-        return named[0] if named else self.target
+        named = {name: plain_target(arguments.get(name)) for name in TARGET_NAMES}
+        named = {name: value for name, value in named.items() if value is not None}
+        targets = list(named.values()) or [self.target]
+        if any(target != targets[0] for target in targets):
+            raise ValueError(f"call_model_args must ask for one class; got {named}")
+        return targets[0]
 
     def module(self) -> nn.Module:
         """The model with its preprocessing, for methods that need a torch module.
@@ -157,18 +172,33 @@ class TorchCallModel:
         if self.representation_layer is None:
             if not isinstance(self.model, nn.Module):
                 raise ValueError("representation_layer must be given where model is no module")
-            with torch.no_grad():
-                self.representation_layer = last_head(self.model, lambda: self.model(ready[:1]))
+            self.representation_layer = self._last(self.model, ready, HEADS)
         return self.representation_layer
+
+    def convolution(self, ready: Tensor) -> nn.Module:
+        """The convolution that is looked at; found, where it was not given."""
+        if self.layer is None:
+            if not isinstance(self.model, nn.Module):
+                raise ValueError("layer must be given where model is no module")
+            self.layer = self._last(self.model, ready, CONVOLUTIONS)
+        return self.layer
+
+    def _last(
+        self, model: nn.Module, ready: Tensor, kinds: tuple[type[nn.Module], ...]
+    ) -> nn.Module:
+        with torch.no_grad():
+            return last_head(model, lambda: model(ready.clone()), kinds)
 
     def as_input(self, x_value_batch: Any) -> Tensor:
         """The batch as the model takes it: channels first, in its dtype, on its device."""
-        x = torch.from_numpy(np.array(x_value_batch))
-        like = next(iter(_parameters(self.model)), None)
+        batch = x_value_batch.detach().cpu() if isinstance(x_value_batch, Tensor) else x_value_batch
+        x = torch.from_numpy(np.array(batch))
+        like = next(iter(_tensors(self.model)), None)
+        if not x.is_floating_point():
+            x = x.to(torch.get_default_dtype())
         if like is not None:
             x = x.to(like.device, like.dtype)
-        elif not x.is_floating_point():
-            x = x.to(torch.get_default_dtype())
+        x = x.to(self.dtype or x.dtype)
         return channels_first(x) if self.channels_last else x
 
 
@@ -181,18 +211,27 @@ class _Look:
         self.asked = asked
         self.x = x
         self.arguments = arguments
-        self.convolution: Tap | None = None
-        self.tap: Tap | None = None
-        self.ready = x if asked.preprocess is None else asked.preprocess(x)
+        # Clones, because a model may begin with work in place.
+        ready = x.clone() if asked.preprocess is None else asked.preprocess(x.clone())
+        convolution = Tap(asked.convolution(ready)) if keys & _OF_CONVOLUTION else None
+        representation: Tap | None = None
+        self.represented: Tensor | None = None
+        if keys & _OF_REPRESENTATION:
+            layer = asked.representation_of(ready)
+            if isinstance(layer, nn.Module):
+                representation = Tap(layer, of_input=asked.represent_by_input)
+            else:
+                self.represented = layer(ready.clone())
         with ExitStack() as taps:
-            if keys & _OF_CONVOLUTION:
-                asked.layer = asked.layer or last_convolution(asked.model)
-                self.convolution = taps.enter_context(Tap(asked.layer))
-            if keys & _OF_REPRESENTATION:
-                layer = asked.representation_of(self.ready)
-                if isinstance(layer, nn.Module):
-                    self.tap = taps.enter_context(Tap(layer, of_input=asked.represent_by_input))
-            self.output = asked.model(self.ready)
+            for tap in (convolution, representation):
+                if tap is not None:
+                    taps.enter_context(tap)
+            self.output = asked.model(ready)
+        if not isinstance(self.output, Tensor):
+            raise TypeError(f"model must return a tensor; got {type(self.output).__name__}")
+        self.convolved = None if convolution is None else convolution.values
+        if representation is not None:
+            self.represented = representation.values
 
     def answer(self, key: str) -> np.ndarray:
         if key == OUTPUT_LAYER_VALUES:
@@ -210,6 +249,11 @@ class _Look:
     def score(self) -> Tensor:
         """The explained output ``[B]``."""
         target = self.asked.target_in(self.arguments)
+        if self.output.shape[:1] != self.x.shape[:1]:
+            raise ValueError(
+                f"model must return a row for each of the {len(self.x)} examples; got shape "
+                f"{tuple(self.output.shape)}"
+            )
         scores = select_target(self.output, target)
         if scores.numel() != len(self.x):
             raise ValueError(
@@ -220,15 +264,18 @@ class _Look:
         return scores.reshape(-1)
 
     def representation(self) -> Tensor:
-        if self.tap is not None:
-            return self.tap.values
-        values: Tensor = self.asked.representation_of(self.ready)(self.ready)
-        return values
+        if not isinstance(self.represented, Tensor):
+            kind = type(self.represented).__name__
+            raise TypeError(f"representation_layer must give a tensor; got {kind}")
+        return self.represented
 
     def _closeness(self) -> Tensor:
         """Minus the mean squared distance to ``layer_baseline``."""
         representation = self.representation()
-        baseline = torch.as_tensor(self.arguments[LAYER_BASELINE]).detach().to(representation)
+        baseline = self.arguments[LAYER_BASELINE]
+        if not isinstance(baseline, Tensor):
+            baseline = torch.from_numpy(np.array(baseline, dtype=np.float64))
+        baseline = baseline.detach().to(representation)
         if baseline.shape != representation.shape:
             raise ValueError(
                 f"call_model_args[{LAYER_BASELINE!r}] must have the shape of the representation, "
@@ -237,9 +284,9 @@ class _Look:
         return -(representation - baseline).square().mean()
 
     def _convolution(self) -> Tensor:
-        if self.convolution is None:
+        if self.convolved is None:
             raise ValueError("the convolution was not asked for when the model ran")
-        return self.convolution.values
+        return self.convolved
 
     def _gradient(self, output: Tensor, leaf: Tensor) -> Tensor:
         return gradients_of(output, (leaf,), keep_graph=True)[0]
@@ -277,6 +324,7 @@ def _arguments(call_model_args: Any) -> Mapping[str, Any]:
     return call_model_args
 
 
-def _parameters(model: Any) -> list[Tensor]:
-    tensors = model.parameters() if isinstance(model, nn.Module) else ()
+def _tensors(model: Any) -> list[Tensor]:
+    """The floating-point parameters and buffers of a module."""
+    tensors = (*model.parameters(), *model.buffers()) if isinstance(model, nn.Module) else ()
     return [tensor for tensor in tensors if tensor.is_floating_point()]

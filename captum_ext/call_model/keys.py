@@ -51,6 +51,11 @@ def as_array(x: Tensor) -> np.ndarray:
     return array
 
 
+def copied(x: Tensor) -> np.ndarray:
+    """As :func:`as_array`, in memory of its own and in C order, so that it may be changed."""
+    return np.array(as_array(x), order="C")
+
+
 def as_example(x_value: Any) -> Tensor:
     """A PAIR input as a batch of one: ``[1, C, H, W]`` from ``[H, W, C]``, others ``[1, ...]``.
 
@@ -75,4 +80,4 @@ def as_mask(attribution: Tensor) -> np.ndarray:
         >>> as_mask(torch.zeros(1, 3, 4, 5)).shape
         (4, 5, 3)
     """
-    return as_array(channels_last(attribution)[0])
+    return copied(channels_last(attribution)[0])

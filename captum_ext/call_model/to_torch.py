@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, OUTPUT_LAYER_VALUES
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from captum_ext.call_model.from_torch import TorchCallModel
 from captum_ext.call_model.keys import (
     CallModelFunction,
-    as_array,
     channels_first,
     channels_last,
+    copied,
 )
 
 
@@ -35,7 +36,9 @@ def forward_func(
         that gives ``[B]``; its backward pass asks for the gradients.
 
     Raises:
-        ValueError: when called, if a key is missing or its value has the wrong shape.
+        TypeError: ``call_model_function`` is no function.
+        ValueError: when called, if a key is missing, or its value is not finite or of a wrong
+            shape; a function that wants its channels first.
 
     Example:
         >>> def half_sum(x, call_model_args=None, expected_keys=None):
@@ -48,6 +51,8 @@ def forward_func(
         >>> x.grad.unique()
         tensor([0.5000])
     """
+
+    check_function(call_model_function)
 
     def forward(x: Tensor) -> Tensor:
         result: Tensor = _CallModel.apply(x, call_model_function, call_model_args)
@@ -66,6 +71,7 @@ class _CallModel(torch.autograd.Function):
         return ask(call_model_function, call_model_args, x, [OUTPUT_LAYER_VALUES])[0]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         (x,) = ctx.saved_tensors
         function, arguments = ctx.asked
@@ -79,7 +85,8 @@ def ask(
     """What ``call_model_function`` answers to some keys, as tensors like ``x``.
 
     Args:
-        call_model_function: is given ``x`` as an array with the channels last. One made by
+        call_model_function: is given ``x`` as an array with the channels last, which it may
+            change. One made by
             :func:`captum_ext.call_model.call_model_function` is called once; any other once for
             each key, because many know only one at a time.
         call_model_args: handed through.
@@ -87,17 +94,22 @@ def ask(
         keys: OUTPUT_LAYER_VALUES, or those whose values are like the input.
 
     Returns:
-        For each key ``[B]``, or the shape of ``x``; in the dtype and on the device of ``x``.
+        For each key ``[B]``, or the shape of ``x``; in the dtype (if that has fractions) and on
+        the device of ``x``.
 
     Raises:
         TypeError: the answer is not a mapping.
-        ValueError: a key is not answered, or its value has the wrong shape.
+        ValueError: a key is not answered, or its value is not finite or of a wrong shape; a
+            function that wants its channels first.
     """
-    batch = as_array(channels_last(x))
+    check_function(call_model_function)
+    batch = copied(channels_last(x))
     if isinstance(call_model_function, TorchCallModel):
         answers: Mapping[str, Any] = call_model_function(batch, call_model_args, keys)
     else:
-        answers = {key: answer_of(call_model_function, call_model_args, key, batch) for key in keys}
+        answers = {
+            key: answer_of(call_model_function, call_model_args, key, batch.copy()) for key in keys
+        }
     return [_like(x, key, answers[key], batch.shape) for key in keys]
 
 
@@ -108,7 +120,43 @@ def _like(x: Tensor, key: str, answer: Any, batch_shape: tuple[int, ...]) -> Ten
         raise ValueError(
             f"call_model_function must answer {key} with shape {shape}; got {values.shape}"
         )
-    return channels_first(torch.as_tensor(values, dtype=x.dtype, device=x.device))
+    check_finite(values, key)
+    dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    return channels_first(torch.as_tensor(values, dtype=dtype, device=x.device))
+
+
+def check_finite(values: Any, key: str) -> None:
+    """Refuses answers with NaN or infinite values.
+
+    Raises:
+        ValueError: some are not finite.
+    """
+    finite = torch.isfinite(torch.as_tensor(values))
+    if not bool(finite.all()):
+        bad = int((~finite).sum())
+        raise ValueError(
+            f"call_model_function must answer {key} with finite values; got {bad} NaN or infinite "
+            f"of {finite.numel()}"
+        )
+
+
+def check_function(call_model_function: Any) -> None:
+    """Refuses what cannot be asked.
+
+    Raises:
+        TypeError: no function.
+        ValueError: a function that :func:`captum_ext.call_model.call_model_function` has made for
+            arrays with the channels first.
+    """
+    if not callable(call_model_function):
+        raise TypeError(
+            f"call_model_function must be a function; got {type(call_model_function).__name__}"
+        )
+    if isinstance(call_model_function, TorchCallModel) and not call_model_function.channels_last:
+        raise ValueError(
+            "call_model_function must be made with channels_last=True here: PAIR's arrays have "
+            "their channels last"
+        )
 
 
 def answer_of(
@@ -127,6 +175,7 @@ def answer_of(
         )
     if key not in answer:
         raise ValueError(
-            f"call_model_function must answer {key}; it answered {', '.join(answer) or 'nothing'}"
+            f"call_model_function must answer {key}; it answered "
+            f"{', '.join(map(str, answer)) or 'nothing'}"
         )
     return answer[key]

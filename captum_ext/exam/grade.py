@@ -13,9 +13,9 @@ from scipy import stats
 from torch import Tensor
 
 from captum_ext.exam.center_pixel import CenterPixelModel
+from captum_ext.explanation import explain
 from captum_ext.forward import Passes, count_passes
 from captum_ext.randomness import GeneratorLike, seed_of
-from captum_ext.registry import explain
 from captum_ext.spec import MethodSpec, Need
 
 #: A hit: the true pixel outweighs all others together.

@@ -52,6 +52,13 @@ def test_any_core_gives_what_pair_gives(model, images, name):
         np.testing.assert_allclose(attribution.movedim(0, -1), expected, atol=1e-12)
 
 
+def test_the_gradient_is_torchs_own(model, images):
+    result = FromSaliency(pair.GradientSaliency, model).attribute(images, target=2)
+    images.requires_grad_()
+    (expected,) = torch.autograd.grad(model(images)[:, 2].sum(), images)
+    torch.testing.assert_close(result, expected)
+
+
 def test_blur_ig_and_xrai_have_captums_arguments(model, images):
     blurred = BlurIG(model).attribute(images, target=1, n_steps=6, max_sigma=4)
     expected = by_pair(pair.BlurIG(), model, images[1], 1, steps=6, max_sigma=4)
@@ -127,6 +134,24 @@ def test_tensors_like_the_input_are_handed_over_example_by_example(model, images
         x_steps=5,
     )
     np.testing.assert_allclose(result[0].movedim(0, -1), expected, atol=1e-12)
+
+
+def test_grad_cam_works_for_any_number_of_channels():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 2))
+    result = FromSaliency(pair.GradCam, model).attribute(torch.rand(2, 1, 10, 10), target=1)
+    assert result.shape == (2, 1, 10, 10)
+
+
+def test_a_core_that_writes_into_its_input_does_not_change_the_callers(model, images):
+    class Zeroing(pair.GradientSaliency):
+        def GetMask(self, x_value, call_model_function, call_model_args=None):  # noqa: N802
+            mask = super().GetMask(x_value, call_model_function, call_model_args)
+            x_value *= 0
+            return mask
+
+    before = images.clone()
+    FromSaliency(Zeroing, model).attribute(images, target=0)
+    torch.testing.assert_close(images, before, rtol=0, atol=0)
 
 
 def test_what_is_no_core_or_no_model_is_refused(model):

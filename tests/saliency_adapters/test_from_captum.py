@@ -44,10 +44,15 @@ def test_the_adapter_works_with_pairs_smoothing_and_visualization(image):
     assert saliency.VisualizeImageDiverging(smooth).shape == (6, 7)
 
 
-def test_arguments_of_the_call_model_function_are_not_changed(image):
-    arguments = {"class": 3}
-    FromCaptum("saliency").GetMask(image, linear, arguments)
-    assert arguments == {"class": 3}
+def test_arguments_are_handed_through(image):
+    seen = []
+
+    def call(x, call_model_args=None, expected_keys=None):
+        seen.append(call_model_args)
+        return linear(x, call_model_args, expected_keys)
+
+    FromCaptum("saliency").GetMask(image, call, "airplane")
+    assert set(seen) == {"airplane"}
 
 
 def test_bytes_are_accepted(image):
@@ -124,3 +129,101 @@ def test_a_layer_may_be_chosen(model, image):
 def test_what_is_no_method_is_refused(method):
     with pytest.raises(TypeError, match="method must be a name, a MethodSpec or a subclass of"):
         FromCaptum(method)
+
+
+@pytest.mark.parametrize(
+    ("attribution_class", "settings"),
+    [
+        (captum.attr.LayerGradCam, {}),
+        (captum.attr.LayerActivation, {}),
+        (captum.attr.LayerConductance, {"n_steps": 5}),
+        (captum.attr.LayerIntegratedGradients, {"n_steps": 5}),
+        (captum.attr.NeuronGradient, {"neuron_selector": (1, 2, 3)}),
+        (captum.attr.LayerFeatureAblation, {}),
+    ],
+)
+def test_methods_of_layers_and_modules_run_on_a_function_made_from_a_module(
+    model, image, attribution_class, settings
+):
+    x = torch.from_numpy(image).movedim(-1, 0)[None]
+    layer = {"layer": model[0]}
+    method = attribution_class(model, model[0])
+    target = {} if "Activation" in str(attribution_class) else {"target": 1}
+    target = {} if "Neuron" in str(attribution_class) else target
+    expected = method.attribute(x, **target, **settings).detach()[0].movedim(0, -1)
+    function = call_model_function(model, 1)
+    result = FromCaptum(attribution_class, **layer, **settings).GetMask(image, function)
+    np.testing.assert_allclose(result, expected)
+    with pytest.raises(TypeError, match="needs a torch module"):
+        FromCaptum(attribution_class, **layer, **settings).GetMask(image, linear)
+
+
+def test_the_layers_and_the_preprocessing_of_the_function_count(model, image):
+    def preprocess(x):
+        return 2 * x - 1
+
+    function = call_model_function(
+        model, 1, layer=model[0], representation_layer=model[0], preprocess=preprocess
+    )
+    whole = nn.Sequential(Preprocess(preprocess), model)
+    for name, settings in (("grad_cam", {}), ("ig2", {"n_steps": 4})):
+        ours = FromCaptum(name, **settings).GetMask(image, function)
+        x = torch.from_numpy(image).movedim(-1, 0)[None]
+        expected = captum_ext.explain(whole, x, 1, name, layer=model[0], **settings)
+        np.testing.assert_allclose(ours, expected[0].movedim(0, -1))
+    found = call_model_function(model, 1, preprocess=preprocess)
+    assert not np.allclose(ours, FromCaptum("ig2", n_steps=4).GetMask(image, found))
+
+
+class Preprocess(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def squares(x, call_model_args=None, expected_keys=None):
+    values = {
+        OUTPUT_LAYER_VALUES: (WEIGHTS * x**2).sum((1, 2, 3)),
+        INPUT_OUTPUT_GRADIENTS: 2 * WEIGHTS * x,
+    }
+    return {key: values[key] for key in expected_keys}
+
+
+def test_settings_at_the_call_go_before_those_of_the_class(image):
+    baselines = np.random.default_rng(2).random((6, 7, 3))
+    method = FromCaptum(captum.attr.IntegratedGradients, baselines=0.0, method="riemann_left")
+    mask = method.GetMask(image, squares, baselines=baselines, method="gausslegendre")
+    np.testing.assert_allclose(mask, WEIGHTS * (image**2 - baselines**2))
+
+
+def test_more_than_attributions_come_as_a_tuple(image):
+    mask, delta = FromCaptum(
+        captum.attr.IntegratedGradients, return_convergence_delta=True
+    ).GetMask(image, squares)
+    np.testing.assert_allclose(mask, WEIGHTS * image**2)
+    assert abs(float(delta)) < 1e-6
+
+
+def test_a_mask_without_channels_may_be_given(image):
+    halves = np.zeros((6, 7), dtype=int)
+    halves[:, 4:] = 1
+    mask = FromCaptum("feature_ablation", feature_mask=halves).GetMask(image, linear)
+    expected = [(WEIGHTS * image)[:, :4].sum(), (WEIGHTS * image)[:, 4:].sum()]
+    np.testing.assert_allclose([mask[0, 0, 0], mask[0, 6, 2]], expected, rtol=1e-5)
+
+
+def test_the_mask_has_the_dtype_of_the_input(model, image):
+    for spec in ("deep_lift", "integrated_gradients"):
+        function = call_model_function(model.float(), 1)
+        assert FromCaptum(spec).GetMask(image, function).dtype == np.float64
+        assert FromCaptum(spec).GetMask(image.astype(np.float32), function).dtype == np.float32
+
+
+def test_a_function_with_its_channels_first_is_refused(model, image):
+    function = call_model_function(model, 1, channels_last=False)
+    for spec in ("deep_lift", "occlusion"):
+        with pytest.raises(ValueError, match="must be made with channels_last=True"):
+            FromCaptum(spec).GetMask(image, function)

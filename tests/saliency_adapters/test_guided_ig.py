@@ -103,6 +103,14 @@ def test_a_wrong_answer_is_named(answer, message):
         GuidedIG().GetMask([1.0, 2.0], lambda *args, **kwargs: answer)
 
 
+def test_settings_are_named_as_they_were_given():
+    with pytest.raises(ValueError, match="x_steps must be at least 1; got 0"):
+        GuidedIG().GetMask([1.0, 2.0], independent, x_steps=0)
+    with pytest.raises(TypeError, match="call_model_function must be a function; got int"):
+        GuidedIG().GetMask([1.0, 2.0], 3)
+    np.testing.assert_allclose(mask([3, 3], independent, x_baseline=np.array(3.0)), 0)
+
+
 def test_a_baseline_of_another_shape_is_named():
-    with pytest.raises(ValueError, match=r"baselines? must have the shape \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"x_baseline must have the shape of x_value, \(2,\)"):
         GuidedIG().GetMask([1.0, 2.0], independent, x_baseline=[1.0])

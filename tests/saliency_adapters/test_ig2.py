@@ -133,6 +133,38 @@ def test_the_function_sees_all_references_as_one_batch_and_the_callers_arguments
     assert all(count == 3 and "mine" in names for _, count, names in seen)
 
 
+def test_a_function_may_write_into_what_it_is_given(image, references):
+    def call(x, call_model_args=None, expected_keys=None):
+        call_model_args["seen"] = True
+        answer = numpy_model(x.copy(), call_model_args, expected_keys)
+        x += 1
+        return answer
+
+    arguments, before = {}, image.copy()
+    settings = {"steps": 3, "step_size": 0.1, "clip_min_max": None}
+    mask = IG2().GetMask(image, references, call, arguments, **settings)
+    assert arguments == {}
+    np.testing.assert_array_equal(image, before)
+    expected = IG2().GetMask(image, references, numpy_model, **settings)
+    np.testing.assert_allclose(mask, expected)
+
+
+@pytest.mark.parametrize("key", [REP_LAYER_VALUES, REP_DISTANCE_GRADIENTS, INPUT_OUTPUT_GRADIENTS])
+def test_an_answer_that_is_not_finite_is_named(image, references, key):
+    def call(x, call_model_args=None, expected_keys=None):
+        answer = numpy_model(x, call_model_args, expected_keys)
+        return {name: value * np.nan if name == key else value for name, value in answer.items()}
+
+    with pytest.raises(ValueError, match=f"must answer {key} with finite values"):
+        IG2().GetMask(image, references, call, steps=2)
+
+
+def test_a_path_starts_from_one_input(image, references):
+    for rows in (np.stack([image] * 4), np.stack([image, image / 2, image])):
+        with pytest.raises(ValueError, match="x_value must be one input, or the same one for each"):
+            IG2().Get_GradPath(rows, references, numpy_model)
+
+
 def test_bytes_and_flat_arrays_are_accepted(references):
     def flat(x, call_model_args=None, expected_keys=None):
         return numpy_model(x.reshape(-1, 4, 5, 3), call_model_args, expected_keys) | {
@@ -162,7 +194,7 @@ def test_captums_class_runs_on_a_function_made_from_a_module(image, references):
         ({"baselines": None}, "needs baselines"),
         ({"steps": 0}, "steps must be at least 1; got 0"),
         ({"step_size": -1}, "step_size must be above 0; got -1"),
-        ({"clip_min_max": [255, 0]}, "the lower one first"),
+        ({"clip_min_max": [255, 0]}, "clip_min_max must be .*the lower one first"),
         ({"call_model_args": "airplane"}, "call_model_args must be a dict or None; got str"),
         ({"call_model_function": 3}, "call_model_function must be a function; got int"),
         ({"stepz": 3}, "unexpected keyword argument 'stepz'"),
