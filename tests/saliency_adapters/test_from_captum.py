@@ -153,7 +153,7 @@ def test_methods_of_layers_and_modules_run_on_a_function_made_from_a_module(
     expected = method.attribute(x, **target, **settings).detach()[0].movedim(0, -1)
     function = call_model_function(model, 1)
     result = FromCaptum(attribution_class, **layer, **settings).GetMask(image, function)
-    np.testing.assert_allclose(result, expected)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
     with pytest.raises(TypeError, match="needs a torch module"):
         FromCaptum(attribution_class, **layer, **settings).GetMask(image, linear)
 
