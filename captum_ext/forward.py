@@ -106,7 +106,7 @@ class Preprocessed(nn.Module):
         super().__init__()
         self.normalize = Normalize(mean, std)
         self.model = model
-        self.train(model.training)
+        self.training = model.training
 
     def forward(self, x: Tensor, *args: Any) -> Any:
         return self.model(self.normalize(x), *args)

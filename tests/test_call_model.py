@@ -316,3 +316,21 @@ def test_layers_that_are_missing_are_named(model, batch):
         call_model_function(lambda x: model(x[:1]), 0)(batch)
     with pytest.raises(TypeError, match="call_model_function must be a function; got int"):
         forward_func(3)
+
+
+def test_no_mode_of_the_model_changes(model, batch):
+    model.train()
+    model[1].eval()
+    modes = [module.training for module in model.modules()]
+    function = call_model_function(model, 0, preprocess=lambda x: x)
+    function(batch, None, [REP_LAYER_VALUES])
+    assert function.module()(first(batch)).shape == (2, 3)
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_a_model_that_gives_no_gradient_is_named(model, batch):
+    blind = call_model_function(lambda x: model(x.detach()), 0)
+    with pytest.raises(
+        ValueError, match="model must be differentiable; its output has no gradient"
+    ):
+        blind(batch, None, [INPUT_OUTPUT_GRADIENTS])

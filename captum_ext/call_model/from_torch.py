@@ -289,7 +289,7 @@ class _Look:
         return self.convolved
 
     def _gradient(self, output: Tensor, leaf: Tensor) -> Tensor:
-        return gradients_of(output, (leaf,), keep_graph=True)[0]
+        return gradients_of(output, (leaf,), keep_graph=True, name="model")[0]
 
     def _like_input(self, gradient: Tensor) -> np.ndarray:
         return as_array(channels_last(gradient) if self.asked.channels_last else gradient)
@@ -302,7 +302,7 @@ class _Chain(nn.Module):
         super().__init__()
         self.first = first
         self.model = model
-        self.train(model.training)
+        self.training = model.training
 
     def forward(self, x: Tensor) -> Any:
         return self.model(self.first(x))
