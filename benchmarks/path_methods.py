@@ -42,7 +42,8 @@ from captum_ext.forward import Preprocessed, count_passes
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
 METHODS = ("integrated_gradients", "gradient_shap", "guided_ig", "blur_ig", "ig2")
 #: GradientShap without noise is Expected Gradients.
-TITLES = {"gradient_shap": "Expected Gradients"}
+TITLES = {method: get_method(method).title for method in METHODS}
+TITLES["gradient_shap"] = "Expected Gradients"
 
 
 @dataclass
@@ -126,7 +127,7 @@ def compare(
             raise SystemExit(f"--references: none is of another class than {name} ({label})")
         maps.append([])
         for method in METHODS:
-            title = TITLES.get(method, get_method(method).title)
+            title = TITLES[method]
             print(f"{name}: {title}", file=sys.stderr)
             arguments = settings(method, references, steps)
             tells_delta = (
@@ -165,8 +166,7 @@ def picture(names: Sequence[str], images: Tensor, maps: Sequence[Sequence[np.nda
         for column, heat in enumerate(heat_maps, start=1):
             _draw(grid[row][column], pair.VisualizeImageGrayscale(heat), cmap="gray")
     for column, method in enumerate(METHODS, start=1):
-        title = TITLES.get(method, get_method(method).title)
-        grid[0][column].set_title(title, fontsize=9, pad=4)
+        grid[0][column].set_title(TITLES[method], fontsize=9, pad=4)
     return figure
 
 

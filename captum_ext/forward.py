@@ -18,8 +18,8 @@ from captum._utils.common import _run_forward
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from captum_ext.checks import as_tuple
-from captum_ext.layers import gradients_of
+from captum_ext.checks import as_tuple, check_int
+from captum_ext.layers import CONVOLUTIONS, gradients_of
 from captum_ext.passes import Passes, count_passes
 from captum_ext.targets import select_target
 
@@ -132,17 +132,24 @@ def default_batch_size(
     return max(1, min(MAX_BATCH, largest // (growth * per_example)))
 
 
+def batch_size_or_default(
+    internal_batch_size: int | None, inputs: tuple[Tensor, ...], forward_func: Callable[..., Any]
+) -> int:
+    """``internal_batch_size``, checked, or what suits the inputs and the device."""
+    if internal_batch_size is None:
+        return default_batch_size(inputs, forward_func)
+    return check_int(internal_batch_size, "internal_batch_size", minimum=1)
+
+
 def as_channels_last(tensor: Tensor) -> Tensor:
     """A 4-d tensor in the memory layout that convolutions prefer; any other as it is."""
-    if tensor.dim() != 4:
-        return tensor
-    return tensor.contiguous(memory_format=torch.channels_last)
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
 
 def _has_no_convolution(forward_func: Callable[..., Any] | None) -> bool:
-    return isinstance(forward_func, nn.Module) and not any(
-        isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) for module in forward_func.modules()
-    )
+    if not isinstance(forward_func, nn.Module):
+        return False
+    return not any(isinstance(module, CONVOLUTIONS) for module in forward_func.modules())
 
 
 class Evaluator:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -20,6 +19,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
+
+from captum_ext.forward import Evaluator
 
 #: Points of several paths: for each input a tensor whose row ``p`` belongs to path ``p``.
 Points = tuple[Tensor, ...]
@@ -69,7 +70,7 @@ class Integral:
     Attributes:
         attributions: for each input ``[B, ...]``, the mean over an example's paths.
         deltas: for each example ``[B]`` by how much the sum of its attributions misses the mean
-            of ``f(end) - f(start)``; None without ``score``.
+            of ``f(end) - f(start)``; None without ``evaluator``.
         points: for each input ``[B, paths_per_example, n_steps + 1, ...]``; None unless kept.
     """
 
@@ -102,7 +103,7 @@ def integrate(
     method: str = "riemann_left",
     batch_size: int,
     multiply_by_steps: bool = True,
-    score: Callable[[Points, Tensor], Tensor] | None = None,
+    evaluator: Evaluator | None = None,
     keep_points: bool = False,
     show_progress: bool = False,
     description: str = "paths",
@@ -121,7 +122,7 @@ def integrate(
         batch_size: paths that walk together.
         multiply_by_steps: False gives, instead of the integral, the mean gradient on the path,
             each step weighted by its length.
-        score: ``score(points, paths)`` gives the explained output ``[rows]``, for the deltas.
+        evaluator: of the explained output, for the deltas; None gives none.
         keep_points: give all points back.
         show_progress: a bar on stderr.
         description: the bar's label.
@@ -131,7 +132,7 @@ def integrate(
     """
     n_paths = inputs[0].shape[0] * paths_per_example
     n_chunks = -(-n_paths // batch_size)
-    results = _Results(inputs, paths_per_example, n_steps, score, keep_points)
+    results = _Results(inputs, paths_per_example, n_steps, evaluator, keep_points)
     with tqdm(
         total=n_chunks * n_steps, desc=description, disable=not show_progress, file=sys.stderr
     ) as bar:
@@ -163,7 +164,7 @@ class _Walk:
         self.method = method
         self.multiply_by_steps = multiply_by_steps
         self.points = path.start(paths)
-        self.sums = tuple(torch.zeros_like(x, dtype=_precise(x)) for x in self.points)
+        self.sums = tuple(torch.zeros_like(x, dtype=precise(x)) for x in self.points)
         self.length = torch.zeros_like(paths, dtype=self.sums[0].dtype)
         self.here: Points = ()
         # The step before, which all rules but the left one multiply with a gradient, too.
@@ -246,14 +247,14 @@ class _Results:
         inputs: Points,
         paths_per_example: int,
         n_steps: int,
-        score: Callable[[Points, Tensor], Tensor] | None,
+        evaluator: Evaluator | None,
         keep_points: bool,
     ) -> None:
         n_examples = inputs[0].shape[0]
         self.inputs = inputs
         self.paths_per_example = paths_per_example
-        self.score = score
-        self.attributions = tuple(torch.zeros_like(x, dtype=_precise(x)) for x in inputs)
+        self.evaluator = evaluator
+        self.attributions = tuple(torch.zeros_like(x, dtype=precise(x)) for x in inputs)
         self.changes = self.attributions[0].new_zeros(n_examples)
         self.points: Points | None = None
         if keep_points:
@@ -282,7 +283,7 @@ class _Results:
 
     def integral(self) -> Integral:
         deltas, points = None, None
-        if self.score is not None:
+        if self.evaluator is not None:
             wide = [_wide(each) for each in self.attributions]
             sums = [each.sum(_features(each)) for each in wide]
             deltas = (torch.stack(sums).sum(0) - self.changes).to(self.inputs[0].dtype)
@@ -294,13 +295,14 @@ class _Results:
         )
 
     def _count_score(self, walk: _Walk, sign: int) -> None:
-        if self.score is not None:
-            scores = self.score(walk.points, walk.paths).to(self.changes)
+        if self.evaluator is not None:
             examples = walk.paths // self.paths_per_example
+            with torch.no_grad():
+                scores = self.evaluator.one_score_each(walk.points, examples).to(self.changes)
             self.changes.index_add_(0, examples, sign * scores / self.paths_per_example)
 
 
-def _precise(x: Tensor) -> torch.dtype:
+def precise(x: Tensor) -> torch.dtype:
     """Long sums in half precision would lose their small terms."""
     return torch.promote_types(x.dtype, torch.float32)
 
@@ -334,7 +336,7 @@ def norms(points: Points) -> Tensor:
 def _largest(points: Points) -> Tensor:
     """The largest magnitude in each row, over all tensors: ``[rows]``."""
     wide = [_wide(x) for x in points]
-    each = [x.abs().amax(_features(x)).to(_precise(x)) for x in wide]
+    each = [x.abs().amax(_features(x)).to(precise(x)) for x in wide]
     return torch.stack(each).amax(0)
 
 

@@ -14,6 +14,8 @@ from typing import Any, Literal
 from captum.attr import Attribution
 from torch import Tensor, nn
 
+from captum_ext.layers import CONVOLUTIONS
+
 #: One feature per pixel, or a coarse grid of segments as is usual on photographs.
 Resolution = Literal["pixel", "image"]
 
@@ -170,7 +172,7 @@ def last_convolution(model: Any) -> nn.Module:
         4
     """
     modules = model.modules() if isinstance(model, nn.Module) else ()
-    layers = [m for m in modules if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d)]
+    layers = [module for module in modules if isinstance(module, CONVOLUTIONS)]
     if not layers:
         raise ValueError(
             f"layer must be given: {type(model).__name__} has no convolution to choose"

@@ -21,6 +21,7 @@ from captum_ext.call_model import (
     as_mask,
     forward_func,
 )
+from captum_ext.explanation import accepted_arguments
 from captum_ext.registry import as_spec
 
 
@@ -59,7 +60,7 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
         if self.spec.optional_layer or Need.LAYER in self.spec.needs:
             self.layer = settings.pop("layer", None)
         method: Any = self.spec.attribution
-        of_attribute = signature(method.attribute).parameters
+        of_attribute, _ = accepted_arguments(method)
         of_class = [
             name
             for name in signature(method).parameters

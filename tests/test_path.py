@@ -103,13 +103,7 @@ def test_the_mean_gradient_is_the_integral_without_its_steps(model, inputs):
 
 
 def test_deltas_tell_what_the_sum_misses(model, inputs):
-    evaluator = Evaluator(model, 1)
-
-    def score(points, paths):
-        with torch.no_grad():
-            return evaluator.one_score_each(points, paths)
-
-    _, result = walk(model, inputs, score=score)
+    _, result = walk(model, inputs, evaluator=Evaluator(model, 1))
     with torch.no_grad():
         expected = model(inputs[0])[:, 1] - model(torch.zeros(1, 4).double())[:, 1]
     torch.testing.assert_close(result.attributions[0].sum(1) - result.deltas, expected)

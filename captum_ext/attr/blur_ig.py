@@ -15,8 +15,9 @@ from typing import Any
 import saliency.core as pair
 from captum.log import log_usage
 
-from captum_ext.attr.pair import FromSaliency, check_arrays, check_batch_size
+from captum_ext.attr.pair import FromSaliency, check_images
 from captum_ext.checks import check_int, check_number
+from captum_ext.forward import batch_size_or_default
 from captum_ext.spec import MethodSpec, Need
 
 
@@ -70,8 +71,8 @@ class BlurIG(FromSaliency):
             TypeError: inputs of a wrong type.
             ValueError: inputs that are no images or not finite; an argument out of its range.
         """
-        tensors = check_arrays(inputs, target, additional_forward_args, images=True)
-        batch_size = check_batch_size(internal_batch_size, tensors, self.forward_func)
+        tensors = check_images(inputs, target, additional_forward_args)
+        batch_size = batch_size_or_default(internal_batch_size, tensors, self.forward_func)
         settings = {
             "steps": check_int(n_steps, "n_steps", minimum=1),
             "max_sigma": check_number(max_sigma, "max_sigma", low=0, above=True),

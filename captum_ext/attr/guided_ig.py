@@ -33,8 +33,8 @@ from captum_ext.checks import (
     check_int,
     check_number,
 )
-from captum_ext.forward import Evaluator, as_channels_last, default_batch_size
-from captum_ext.path import Points, View, column, integrate
+from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
+from captum_ext.path import Points, View, column, integrate, precise
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.targets import check_gradient_call
 
@@ -106,14 +106,7 @@ class GuidedIG(GradientAttribution):
                 is not finite.
         """
         tensors = check_gradient_call(inputs, target, additional_forward_args)
-        if internal_batch_size is not None:
-            check_int(internal_batch_size, "internal_batch_size", minimum=1)
         evaluator = Evaluator(self.forward_func, target, additional_forward_args)
-
-        def score(points: Points, paths: Tensor) -> Tensor:
-            with torch.no_grad():
-                return evaluator.one_score_each(points, paths)
-
         result = integrate(
             GuidedPath(
                 tensors,
@@ -126,8 +119,8 @@ class GuidedIG(GradientAttribution):
             tensors,
             1,
             n_steps,
-            batch_size=internal_batch_size or default_batch_size(tensors, self.forward_func),
-            score=score if return_convergence_delta else None,
+            batch_size=batch_size_or_default(internal_batch_size, tensors, self.forward_func),
+            evaluator=evaluator if return_convergence_delta else None,
             keep_points=return_path,
             show_progress=show_progress,
             description="Guided IG",
@@ -225,7 +218,7 @@ def _flat(tensors: Points) -> Tensor:
     """All features of each row: ``[rows, features]``, 4-d tensors with the channels last."""
     flat = [(x.movedim(1, -1) if x.dim() == 4 else x).reshape(len(x), -1) for x in tensors]
     together = flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
-    return together.to(torch.promote_types(together.dtype, torch.float32))
+    return together.to(precise(together))
 
 
 def _unflat(flat: Tensor, like: Points) -> Points:

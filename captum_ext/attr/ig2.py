@@ -33,7 +33,7 @@ from captum_ext.checks import (
     check_number,
     check_references,
 )
-from captum_ext.forward import Evaluator, as_channels_last, default_batch_size
+from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
 from captum_ext.layers import Tap, gradients_of, last_head
 from captum_ext.path import QUADRATURES, Points, View, column, integrate, norms
 from captum_ext.spec import MethodSpec, Need, Resolution
@@ -154,12 +154,10 @@ class IG2(GradientAttribution):
         tensors = check_gradient_call(inputs, target, additional_forward_args)
         n_steps = check_int(n_steps, "n_steps", minimum=1)
         check_choice(method, "method", QUADRATURES)
-        if internal_batch_size is not None:
-            check_int(internal_batch_size, "internal_batch_size", minimum=1)
         if return_convergence_delta and not self._multiply_by_inputs:
             raise ValueError("return_convergence_delta must be False with multiply_by_inputs=False")
         references = check_references(baselines, tensors)
-        batch_size = internal_batch_size or default_batch_size(tensors, self.forward_func)
+        batch_size = batch_size_or_default(internal_batch_size, tensors, self.forward_func)
         evaluator = Evaluator(self.forward_func, target, additional_forward_args)
         path = _ModelDescent(tensors, references, n_steps, step_size, clip, tolerance, patience)
         layer = self._layer(tensors, evaluator, batch_size)
@@ -172,7 +170,7 @@ class IG2(GradientAttribution):
             method=method,
             batch_size=batch_size,
             multiply_by_steps=self._multiply_by_inputs,
-            score=path.score if return_convergence_delta else None,
+            evaluator=evaluator if return_convergence_delta else None,
             keep_points=return_path,
             show_progress=show_progress,
             description="IG2",
@@ -283,10 +281,6 @@ class _ModelDescent(Descent):
     def watch(self, evaluator: Evaluator, layer: Any, of_input: bool) -> None:
         """Notes the model, the layer (or function) that represents, and which side of it."""
         self.evaluator, self.layer, self.of_input = evaluator, layer, of_input
-
-    @torch.no_grad()
-    def score(self, points: Points, paths: Tensor) -> Tensor:
-        return self.evaluator.one_score_each(points, paths // self.n_references)
 
     @torch.no_grad()
     def aim(self, goals: Points, paths: Tensor) -> None:

@@ -28,8 +28,8 @@ from captum_ext.checks import (
     check_inputs,
     check_int,
 )
-from captum_ext.forward import Evaluator, default_batch_size
-from captum_ext.path import integrate
+from captum_ext.forward import Evaluator
+from captum_ext.path import integrate, precise
 from captum_ext.spec import last_convolution
 from captum_ext.targets import check_gradient_call
 
@@ -91,7 +91,7 @@ class FromSaliency(Attribution):
             ValueError: inputs that are not finite or not aligned, a target that does not fit, or a
                 mask of another size than the input.
         """
-        tensors = check_arrays(inputs, target, additional_forward_args)
+        tensors = check_gradient_call(inputs, target, additional_forward_args)
 
         def of_example(number: int, example: int) -> dict[str, Any]:
             return {
@@ -152,7 +152,7 @@ class FromSaliency(Attribution):
             # It would make three channels, whatever the image has.
             settings = {"three_dims": False} | settings
         # SciPy and scikit-image know no half precision.
-        array = as_mask(x.to(torch.promote_types(x.dtype, torch.float32)))
+        array = as_mask(x.to(precise(x)))
         mask = np.asarray(self.core.GetMask(array, function, **settings))
         return _as_attribution(mask, x)
 
@@ -205,24 +205,17 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
         return as_mask(integrate(path, (x,), 1, x_steps, batch_size=1).attributions[0])
 
 
-def check_arrays(
-    inputs: Any, target: Any, additional_forward_args: Any, images: bool = False
-) -> tuple[Tensor, ...]:
-    """The inputs of a PAIR method, known to be what it can explain."""
+def check_images(inputs: Any, target: Any, additional_forward_args: Any) -> tuple[Tensor, ...]:
+    """As :func:`captum_ext.targets.check_gradient_call`, and the inputs are images.
+
+    Raises:
+        ValueError: an input that is not ``[B, C, H, W]``.
+    """
     tensors = check_gradient_call(inputs, target, additional_forward_args)
     for x in tensors:
-        if images and x.dim() != 4:
+        if x.dim() != 4:
             raise ValueError(f"inputs must be images [B, C, H, W]; got shape {tuple(x.shape)}")
     return tensors
-
-
-def check_batch_size(
-    internal_batch_size: int | None, inputs: tuple[Tensor, ...], forward_func: Callable[..., Any]
-) -> int:
-    """``internal_batch_size``, or what suits the inputs and the device."""
-    if internal_batch_size is None:
-        return default_batch_size(inputs, forward_func)
-    return check_int(internal_batch_size, "internal_batch_size", minimum=1)
 
 
 def _as_attribution(mask: np.ndarray, x: Tensor) -> Tensor:

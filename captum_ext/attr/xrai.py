@@ -17,9 +17,10 @@ import saliency.core as pair
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_ext.attr.pair import FromSaliency, check_arrays, check_batch_size
+from captum_ext.attr.pair import FromSaliency, check_images
 from captum_ext.call_model import as_mask
 from captum_ext.checks import as_tuple, check_baselines, check_choice, check_int
+from captum_ext.forward import batch_size_or_default
 from captum_ext.perturbation import pixel_masks
 from captum_ext.spec import MethodSpec, Need
 
@@ -81,9 +82,9 @@ class XRAI(FromSaliency):
                 segments are to be found in it; a mask or baseline of another shape; an argument
                 out of its range.
         """
-        tensors = check_arrays(inputs, target, additional_forward_args, images=True)
+        tensors = check_images(inputs, target, additional_forward_args)
         check_choice(algorithm, "algorithm", ("full", "fast"))
-        batch_size = check_batch_size(internal_batch_size, tensors, self.forward_func)
+        batch_size = batch_size_or_default(internal_batch_size, tensors, self.forward_func)
         n_steps = check_int(n_steps, "n_steps", minimum=1)
         if min_pixel_diff is not None:
             check_int(min_pixel_diff, "min_pixel_diff", minimum=1)

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from captum_ext.call_model.from_torch import TorchCallModel
 from captum_ext.call_model.keys import (
     CallModelFunction,
+    as_array,
     channels_first,
     channels_last,
     copied,
@@ -103,14 +104,13 @@ def ask(
             function that wants its channels first.
     """
     check_function(call_model_function)
-    batch = copied(channels_last(x))
+    arranged = channels_last(x)
     if isinstance(call_model_function, TorchCallModel):
-        answers: Mapping[str, Any] = call_model_function(batch, call_model_args, keys)
+        answers: Mapping[str, Any] = call_model_function(as_array(arranged), call_model_args, keys)
     else:
-        answers = {
-            key: answer_of(call_model_function, call_model_args, key, batch.copy()) for key in keys
-        }
-    return [_like(x, key, answers[key], batch.shape) for key in keys]
+        asked = (call_model_function, call_model_args)
+        answers = {key: answer_of(*asked, key, copied(arranged)) for key in keys}
+    return [_like(x, key, answers[key], tuple(arranged.shape)) for key in keys]
 
 
 def _like(x: Tensor, key: str, answer: Any, batch_shape: tuple[int, ...]) -> Tensor:
