@@ -337,3 +337,24 @@ def test_a_model_that_gives_no_gradient_is_refused(network):
 def test_integers_are_refused(network):
     with pytest.raises(TypeError, match="inputs must be of a floating-point dtype"):
         IG2(network).attribute(images(1).long(), images(1), target=0)
+
+
+def test_the_layer_is_found_once(network):
+    method = IG2(network)
+    costs = []
+    for _ in range(2):
+        with count_passes(network) as passes:
+            method.attribute(images(2), images(3, seed=1), target=0, n_steps=4)
+        costs.append(passes.forward)
+    assert costs[0] - costs[1] == 2  # one pass of the two examples
+    assert method.layer is network[5]
+
+
+def test_progress_goes_to_stderr_where_wanted(network, capsys):
+    for wanted in (False, True):
+        IG2(network).attribute(
+            images(1), images(1, seed=1), target=0, n_steps=4, show_progress=wanted
+        )
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert ("IG2" in err and "4/4" in err) == wanted
