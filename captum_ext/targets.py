@@ -83,10 +83,8 @@ def plain_target(target: Any) -> Any:
     return target
 
 
-def check_gradient_call(
-    inputs: Any, target: Any, additional_forward_args: Any = None
-) -> tuple[Tensor, ...]:
-    """What a gradient method is asked to explain, known to be sound before the model runs.
+def check_call(inputs: Any, target: Any, additional_forward_args: Any = None) -> tuple[Tensor, ...]:
+    """What a method is asked to explain, known to be sound before the model runs.
 
     Args:
         inputs: a tensor ``[B, ...]`` of a floating-point dtype or a tuple of such.
@@ -101,7 +99,7 @@ def check_gradient_call(
             gradient, as :func:`check_target`, and for additional tensors of another length.
 
     Example:
-        >>> check_gradient_call(torch.ones(1, 2, requires_grad=True), target=0)
+        >>> check_call(torch.ones(1, 2, requires_grad=True), target=0)
         (tensor([[1., 1.]]),)
     """
     tensors = check_inputs(inputs)
@@ -115,6 +113,25 @@ def check_gradient_call(
                 f"number {number} has shape {tuple(value.shape)}"
             )
     return tuple(x.detach() for x in tensors)
+
+
+def check_images(inputs: Any, target: Any, additional_forward_args: Any) -> tuple[Tensor, ...]:
+    """As :func:`check_call`, and the inputs are images.
+
+    Raises:
+        ValueError: an input that is not ``[B, C, H, W]``.
+
+    Example:
+        >>> check_images(torch.rand(1, 3), target=0, additional_forward_args=None)
+        Traceback (most recent call last):
+        ...
+        ValueError: inputs must be images [B, C, H, W]; got shape (1, 3)
+    """
+    tensors = check_call(inputs, target, additional_forward_args)
+    for x in tensors:
+        if x.dim() != 4:
+            raise ValueError(f"inputs must be images [B, C, H, W]; got shape {tuple(x.shape)}")
+    return tensors
 
 
 def select_target(output: Tensor, target: Any) -> Tensor:

@@ -15,17 +15,26 @@ from captum_ext.attr.guided_ig import GuidedIG
 from captum_ext.attr.ig2 import IG2
 from captum_ext.attr.lrp import AlphaBetaRule, UniformLRP
 from captum_ext.attr.pair import FromSaliency
+from captum_ext.attr.segment_perturbation import SegmentAttribution, SegmentPerturbation
+from captum_ext.attr.segment_presets import CIU, RISE, SegmentLime, SegmentPda, SegmentShap
 from captum_ext.attr.xrai import XRAI
 from captum_ext.spec import MethodSpec
 
 __all__ = [
+    "CIU",
     "IG2",
+    "RISE",
     "XRAI",
     "AlphaBetaRule",
     "BlurIG",
     "FromSaliency",
     "GuidedIG",
     "InputGradCam",
+    "SegmentAttribution",
+    "SegmentLime",
+    "SegmentPda",
+    "SegmentPerturbation",
+    "SegmentShap",
     "UniformLRP",
 ]
 

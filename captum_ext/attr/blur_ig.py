@@ -15,10 +15,11 @@ from typing import Any
 import saliency.core as pair
 from captum.log import log_usage
 
-from captum_ext.attr.pair import FromSaliency, check_images
+from captum_ext.attr.pair import FromSaliency
 from captum_ext.checks import check_int, check_number
 from captum_ext.forward import batch_size_or_default
 from captum_ext.spec import MethodSpec, Need
+from captum_ext.targets import check_images
 
 
 class BlurIG(FromSaliency):

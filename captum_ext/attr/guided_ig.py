@@ -36,7 +36,7 @@ from captum_ext.checks import (
 from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
 from captum_ext.path import Points, View, column, integrate, precise
 from captum_ext.spec import MethodSpec, Need
-from captum_ext.targets import check_gradient_call
+from captum_ext.targets import check_call
 
 #: L1 distances that differ by less, relative to the whole way, are the same (as PAIR has it).
 CLOSE = 1e-9
@@ -105,7 +105,7 @@ class GuidedIG(GradientAttribution):
             ValueError: baselines of another shape; an argument out of its range; a gradient that
                 is not finite.
         """
-        tensors = check_gradient_call(inputs, target, additional_forward_args)
+        tensors = check_call(inputs, target, additional_forward_args)
         evaluator = Evaluator(self.forward_func, target, additional_forward_args)
         result = integrate(
             GuidedPath(

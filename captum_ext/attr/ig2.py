@@ -37,7 +37,7 @@ from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_defaul
 from captum_ext.layers import Tap, gradients_of, last_head
 from captum_ext.path import QUADRATURES, Points, View, column, integrate, norms
 from captum_ext.spec import MethodSpec, Need, Resolution
-from captum_ext.targets import check_gradient_call
+from captum_ext.targets import check_call
 
 #: How far, relative to their norm, rounding may set two representations apart: so many times the
 #: precision of their dtype, but no farther than the second number.
@@ -151,7 +151,7 @@ class IG2(GradientAttribution):
             ValueError: no references, or of another shape; a layer that never runs; an argument
                 out of its range; a path on which the gradient is not finite.
         """
-        tensors = check_gradient_call(inputs, target, additional_forward_args)
+        tensors = check_call(inputs, target, additional_forward_args)
         n_steps = check_int(n_steps, "n_steps", minimum=1)
         check_choice(method, "method", QUADRATURES)
         if return_convergence_delta and not self._multiply_by_inputs:

@@ -31,7 +31,7 @@ from captum_ext.checks import (
 from captum_ext.forward import Evaluator
 from captum_ext.path import integrate, precise
 from captum_ext.spec import last_convolution
-from captum_ext.targets import check_gradient_call
+from captum_ext.targets import check_call
 
 
 class FromSaliency(Attribution):
@@ -91,7 +91,7 @@ class FromSaliency(Attribution):
             ValueError: inputs that are not finite or not aligned, a target that does not fit, or a
                 mask of another size than the input.
         """
-        tensors = check_gradient_call(inputs, target, additional_forward_args)
+        tensors = check_call(inputs, target, additional_forward_args)
 
         def of_example(number: int, example: int) -> dict[str, Any]:
             return {
@@ -203,19 +203,6 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
 
         path = GuidedPath((x,), (start,), x_steps, fraction, max_dist, gradients)
         return as_mask(integrate(path, (x,), 1, x_steps, batch_size=1).attributions[0])
-
-
-def check_images(inputs: Any, target: Any, additional_forward_args: Any) -> tuple[Tensor, ...]:
-    """As :func:`captum_ext.targets.check_gradient_call`, and the inputs are images.
-
-    Raises:
-        ValueError: an input that is not ``[B, C, H, W]``.
-    """
-    tensors = check_gradient_call(inputs, target, additional_forward_args)
-    for x in tensors:
-        if x.dim() != 4:
-            raise ValueError(f"inputs must be images [B, C, H, W]; got shape {tuple(x.shape)}")
-    return tensors
 
 
 def _as_attribution(mask: np.ndarray, x: Tensor) -> Tensor:

@@ -17,12 +17,13 @@ import saliency.core as pair
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_ext.attr.pair import FromSaliency, check_images
+from captum_ext.attr.pair import FromSaliency
 from captum_ext.call_model import as_mask
-from captum_ext.checks import as_tuple, check_baselines, check_choice, check_int
+from captum_ext.checks import check_baselines, check_choice, check_int
 from captum_ext.forward import batch_size_or_default
-from captum_ext.perturbation import pixel_masks
+from captum_ext.perturbation.feature_masks import check_feature_mask, one_for_each, pixel_masks
 from captum_ext.spec import MethodSpec, Need
+from captum_ext.targets import check_images
 
 #: Pixels below which Felzenszwalb's segments, as XRAI sets them, are smaller than a pixel.
 SMALL_IMAGE = 150
@@ -109,39 +110,20 @@ class XRAI(FromSaliency):
 
 def _segments(feature_mask: Any, inputs: tuple[Tensor, ...]) -> list[Tensor | None]:
     """For each input the numbers of the segments ``[B, H, W]``, or None to find them."""
-    given = (None,) * len(inputs) if feature_mask is None else as_tuple(feature_mask)
-    if len(given) != len(inputs):
-        raise ValueError(
-            f"feature_mask must hold one for each of the {len(inputs)} inputs; got {len(given)}"
-        )
-    return [_check_mask(mask, x) for mask, x in zip(given, inputs, strict=True)]
+    given = one_for_each(feature_mask, inputs)
+    return [_segments_of(mask, x) for mask, x in zip(given, inputs, strict=True)]
 
 
-def _check_mask(mask: Any, x: Tensor) -> Tensor | None:
+def _segments_of(mask: Any, x: Tensor) -> Tensor | None:
     if mask is None and x[0, 0].numel() < SMALL_IMAGE:
         mask = pixel_masks((x,))[0]
-    if mask is None:
-        if bool((x.flatten(1).amax(1) == x.flatten(1).amin(1)).any()):
-            raise ValueError(
-                "feature_mask must be given for an image of a single value: no segments are in it"
-            )
-        return None
-    if not isinstance(mask, Tensor) or mask.is_floating_point():
-        raise TypeError("feature_mask must be tensors of whole numbers")
-    count, channels, height, width = x.shape
-    if (
-        mask.dim() != 4
-        or mask.shape[0] not in (1, count)
-        or mask.shape[1] not in (1, channels)
-        or mask.shape[2:] != x.shape[2:]
-    ):
+    if mask is not None:
+        return check_feature_mask(mask, x)
+    if bool((x.flatten(1).amax(1) == x.flatten(1).amin(1)).any()):
         raise ValueError(
-            f"feature_mask must have the shape {(count, 1, height, width)} or "
-            f"{(1, 1, height, width)}; got {tuple(mask.shape)}"
+            "feature_mask must be given for an image of a single value: no segments are in it"
         )
-    if not bool((mask == mask[:, :1]).all()):
-        raise ValueError("feature_mask must be the same for all channels")
-    return mask[:, 0].expand(count, height, width)
+    return None
 
 
 def _split(segments: Tensor) -> list[np.ndarray]:

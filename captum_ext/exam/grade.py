@@ -32,7 +32,7 @@ class Answer:
         image: index of the image.
         target: the class that was explained.
         output: which output of the model was explained; a method that is defined on logits only
-            explains the logit whatever the exam asks for.
+            explains the logit whatever the exam asks for, one on probabilities the probability.
         status: ``"ok"``, ``"skipped"`` (the method does not apply) or ``"failed"``.
         detail: why it was skipped or failed, or what is odd about the answer.
         rank: the center's place among all pixels by \\|attribution\\|; 1 is best, ties share the
@@ -122,7 +122,10 @@ def answer(
         >>> answer(model, image, get_method("occlusion")).hit
         True
     """
-    asked = model.with_output("logit") if Need.LOGITS in spec.needs else model
+    asked = model
+    for need, output in ((Need.LOGITS, "logit"), (Need.PROBABILITIES, "probability")):
+        if need in spec.needs:
+            asked = model.with_output(output)
     with torch.no_grad():
         outputs = model(image)[0]
     if target is None:

@@ -1,5 +1,78 @@
-"""The words that perturbation methods share."""
+"""The words that perturbation methods share.
 
+- segmenters part an image into segments, whose edges may be soft;
+- samplers choose which segments each sample keeps;
+- perturbers say what stands where a segment is removed;
+- attributers tell from the model's outputs what each segment is worth.
+
+Each is usable on its own; :class:`captum_ext.attr.SegmentPerturbation` puts them together.
+"""
+
+from captum_ext.perturbation.attributers import (
+    Attributer,
+    KernelShapAttributer,
+    LinearLimeAttributer,
+    PdaAttributer,
+    RiseAttributer,
+)
+from captum_ext.perturbation.ciu import Ciu, CiuAttributer, OriginalCiuAttributer
 from captum_ext.perturbation.feature_masks import grid_masks, pixel_masks
+from captum_ext.perturbation.inpainting import Inpaint
+from captum_ext.perturbation.perturbers import (
+    Blend,
+    ColorHistogram,
+    Perturber,
+    RandomColor,
+    ReplaceImage,
+    SolidColor,
+    Transformed,
+)
+from captum_ext.perturbation.samplers import (
+    BernoulliSampler,
+    FixedSampler,
+    SampleProbabilitySampler,
+    Sampler,
+    ShapSampler,
+    SingleFeatureSampler,
+)
+from captum_ext.perturbation.segmenters import (
+    Fade,
+    FeatureMaskSegments,
+    Grid,
+    Segmenter,
+    SkimageSegments,
+)
+from captum_ext.perturbation.segments import Segments
 
-__all__ = ["grid_masks", "pixel_masks"]
+__all__ = [
+    "Attributer",
+    "BernoulliSampler",
+    "Blend",
+    "Ciu",
+    "CiuAttributer",
+    "ColorHistogram",
+    "Fade",
+    "FeatureMaskSegments",
+    "FixedSampler",
+    "Grid",
+    "Inpaint",
+    "KernelShapAttributer",
+    "LinearLimeAttributer",
+    "OriginalCiuAttributer",
+    "PdaAttributer",
+    "Perturber",
+    "RandomColor",
+    "ReplaceImage",
+    "RiseAttributer",
+    "SampleProbabilitySampler",
+    "Sampler",
+    "Segmenter",
+    "Segments",
+    "ShapSampler",
+    "SingleFeatureSampler",
+    "SkimageSegments",
+    "SolidColor",
+    "Transformed",
+    "grid_masks",
+    "pixel_masks",
+]

@@ -25,10 +25,11 @@ class _Plain(nn.Module):
         self.relu = nn.ReLU()
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(4 * SIZE * width, CLASSES)
+        self.head: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.flatten(self.relu(self.conv(x))))
-        return logits
+        output: Tensor = self.head(self.linear(self.flatten(self.relu(self.conv(x)))))
+        return output
 
 
 class _Blind(_Plain):
@@ -64,11 +65,12 @@ class _TwoInputs(nn.Module):
         self.second = nn.Conv2d(1, 2, 3, padding=1)
         self.relu = nn.ReLU()
         self.linear = nn.Linear(4 * SIZE**2 + 2 * 4**2, CLASSES)
+        self.head: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         features = torch.cat([self.first(x).flatten(1), self.second(y).flatten(1)], dim=1)
-        logits: Tensor = self.linear(self.relu(features))
-        return logits
+        output: Tensor = self.head(self.linear(self.relu(features)))
+        return output
 
 
 _MODELS: dict[str, Callable[[], nn.Module]] = {
@@ -94,7 +96,7 @@ class Subject:
         model = _MODELS[kind]().double().eval()
         torch.set_rng_state(torch_state)
         if Need.PROBABILITIES in self.spec.needs:
-            model = nn.Sequential(model, nn.Softmax(dim=1)).eval()
+            model.head = nn.Softmax(dim=1)
         return model.to(self.device)
 
     def inputs(self, seed: int = 1) -> Tensor:

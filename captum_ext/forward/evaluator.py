@@ -1,155 +1,28 @@
-"""The only place that runs a model many times: batching, layout, counting, progress.
-
-Perturbation methods spend their life in the model. :class:`Evaluator` makes their perturbed inputs
-batch by batch, so that they never exist all at once, and hands them over in the layout that the
-model is fastest with. :class:`Preprocessed` lets a model that wants normalized input take RGB in
-[0, 1].
-"""
+"""The evaluator: streams perturbed inputs through a model and collects the scores."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import accumulate
 from typing import Any
 
 import torch
 from captum._utils.common import _run_forward
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from captum_ext.checks import as_tuple, check_int
-from captum_ext.layers import CONVOLUTIONS, gradients_of
-from captum_ext.passes import Passes, count_passes
+from captum_ext.checks import as_tuple
+from captum_ext.forward.batches import as_channels_last, default_batch_size
+from captum_ext.layers import gradients_of
 from captum_ext.targets import select_target
-
-__all__ = [
-    "Evaluator",
-    "Normalize",
-    "Passes",
-    "Preprocessed",
-    "count_passes",
-    "default_batch_size",
-]
 
 #: Perturbed inputs for the given examples and samples: ``(examples [b], samples [b])`` -> a tensor
 #: (or a tuple of tensors) with ``b`` rows.
 Perturb = Callable[[Tensor, Tensor], Tensor | tuple[Tensor, ...]]
-
-# The largest tensor of a pass should stay below this. On a CPU, glibc maps every allocation above
-# 32 MiB afresh, and the page faults of each pass then cost more than a large batch saves: a
-# SqueezeNet at 224 x 224 takes 13 ms an image in batches of 5, and 23 ms in batches of 32.
-LARGEST_TENSOR = {"cpu": 24 * 2**20}
-ACCELERATOR_LARGEST_TENSOR = 2**30
-# The first convolutions of a network make 5 to 8 times as many values as it takes in.
-CONVOLUTION_GROWTH = 8
-MAX_BATCH = 1024
-
-
-class Normalize(nn.Module):
-    """``(x - mean) / std`` per channel, for ``[B, C, H, W]`` with ``mean, std [C]``.
-
-    Example:
-        >>> Normalize([0.5], [0.25])(torch.ones(1, 1, 1, 1)).item()
-        2.0
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> None:
-        super().__init__()
-        for name, value in (("mean", mean), ("std", std)):
-            column = torch.as_tensor(value, dtype=torch.get_default_dtype()).reshape(-1, 1, 1)
-            if not torch.isfinite(column).all():
-                raise ValueError(f"{name} must be finite; got {value}")
-            self.register_buffer(name, column.clone())
-        if self.mean.shape != self.std.shape:
-            raise ValueError(
-                "mean and std must have one value per channel each; got "
-                f"{self.mean.numel()} and {self.std.numel()}"
-            )
-        if not (self.std > 0).all():
-            raise ValueError(f"std must be positive; got {self.std.flatten().tolist()}")
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dim() < 3 or x.shape[-3] != self.mean.shape[0]:
-            raise ValueError(
-                f"inputs must have {self.mean.shape[0]} channels ([B, C, H, W]); got shape "
-                f"{tuple(x.shape)}"
-            )
-        return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
-
-
-class Preprocessed(nn.Module):
-    """A model that wants normalized images, made to take RGB in [0, 1].
-
-    Wrap once; then colors, baselines and segmenters all speak RGB.
-
-    Args:
-        model: takes ``[B, C, H, W]`` normalized by ``mean`` and ``std``.
-        mean: one value per channel, in [0, 1] units.
-        std: one positive value per channel.
-
-    Raises:
-        ValueError: ``mean`` and ``std`` of different lengths, or ``std`` not positive.
-
-    Example:
-        >>> model = Preprocessed(nn.Identity(), mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
-        >>> model(torch.zeros(1, 3, 2, 2)).unique().tolist()
-        [-1.0]
-    """
-
-    def __init__(
-        self, model: nn.Module, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor
-    ) -> None:
-        super().__init__()
-        self.normalize = Normalize(mean, std)
-        self.model = model
-        self.training = model.training
-
-    def forward(self, x: Tensor, *args: Any) -> Any:
-        return self.model(self.normalize(x), *args)
-
-
-def default_batch_size(
-    inputs: tuple[Tensor, ...], forward_func: Callable[..., Any] | None = None
-) -> int:
-    """How many rows like those of ``inputs`` make a good batch on their device.
-
-    Args:
-        inputs: tensors ``[B, ...]``.
-        forward_func: the model; a module without convolutions gets larger batches.
-
-    Example:
-        >>> images = (torch.zeros(1, 3, 224, 224),)
-        >>> default_batch_size(images), default_batch_size(images, nn.Flatten())
-        (5, 41)
-    """
-    largest = LARGEST_TENSOR.get(inputs[0].device.type, ACCELERATOR_LARGEST_TENSOR)
-    per_example = sum(tensor[0].numel() * tensor.element_size() for tensor in inputs)
-    growth = 1 if _has_no_convolution(forward_func) else CONVOLUTION_GROWTH
-    return max(1, min(MAX_BATCH, largest // (growth * per_example)))
-
-
-def batch_size_or_default(
-    internal_batch_size: int | None, inputs: tuple[Tensor, ...], forward_func: Callable[..., Any]
-) -> int:
-    """``internal_batch_size``, checked, or what suits the inputs and the device."""
-    if internal_batch_size is None:
-        return default_batch_size(inputs, forward_func)
-    return check_int(internal_batch_size, "internal_batch_size", minimum=1)
-
-
-def as_channels_last(tensor: Tensor) -> Tensor:
-    """A 4-d tensor in the memory layout that convolutions prefer; any other as it is."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
-
-
-def _has_no_convolution(forward_func: Callable[..., Any] | None) -> bool:
-    if not isinstance(forward_func, nn.Module):
-        return False
-    return not any(isinstance(module, CONVOLUTIONS) for module in forward_func.modules())
+#: What is kept of given rows: ``(rows, examples [b])`` -> ``[b, ...]``.
+Score = Callable[[Tensor | tuple[Tensor, ...], Tensor], Tensor]
 
 
 class Evaluator:
@@ -222,31 +95,71 @@ class Evaluator:
         Raises:
             ValueError: ``target`` does not fit the output, or there is not one score per row.
         """
+        n_examples = as_tuple(inputs)[0].shape[0]
+        counts = [n_samples] * n_examples
+        return torch.stack(self._collect(inputs, perturb, counts, self.scores))
+
+    def each(
+        self, inputs: Tensor | tuple[Tensor, ...], perturb: Perturb, n_samples: Sequence[int]
+    ) -> list[Tensor]:
+        """One number for each row, where examples differ in their number of samples.
+
+        Args:
+            inputs, perturb: see :meth:`__call__`.
+            n_samples: perturbed inputs of each example.
+
+        Returns:
+            For each example ``[n_samples]``.
+
+        Raises:
+            ValueError: as :meth:`__call__`, and where ``target`` leaves several numbers.
+        """
+        return self._collect(inputs, perturb, n_samples, self.one_score_each)
+
+    def _collect(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        perturb: Perturb,
+        n_samples: Sequence[int],
+        score: Score,
+    ) -> list[Tensor]:
         scores: Tensor | None = None
-        for examples, samples, chunk in self.stream(inputs, perturb, n_samples):
+        done = 0
+        for _, samples, chunk in self.stream(inputs, perturb, n_samples, score):
             # One tensor from the start: many small ones, kept between the passes, would scatter
             # the heap, and the C library would then return and fetch back its memory each pass.
             if scores is None:
-                n_examples = as_tuple(inputs)[0].shape[0]
-                scores = chunk.new_empty(n_examples, n_samples, *chunk.shape[1:])
-            scores[examples.to(chunk.device), samples.to(chunk.device)] = chunk
+                scores = chunk.new_empty(sum(n_samples), *chunk.shape[1:])
+            scores[done : done + len(samples)] = chunk
+            done += len(samples)
         if scores is None:
             raise ValueError("inputs must hold at least one example; got none")
-        return scores
+        return list(scores.split(list(n_samples)))
 
     def stream(
-        self, inputs: Tensor | tuple[Tensor, ...], perturb: Perturb, n_samples: int
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        perturb: Perturb,
+        n_samples: int | Sequence[int],
+        score: Score | None = None,
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yields ``(examples [b], samples [b], scores [b, ...])`` batch by batch.
 
         Rows come example by example, each with its samples in order. Arguments as in
-        :meth:`__call__`.
+        :meth:`__call__`; ``n_samples`` may also be one number for each example, and ``score``
+        something else than the scores that ``target`` selects.
         """
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1; got {n_samples}")
+        score = score or self.scores
         tensors = as_tuple(inputs)
-        total = tensors[0].shape[0] * n_samples
+        n_examples = tensors[0].shape[0]
+        counts = [n_samples] * n_examples if isinstance(n_samples, int) else list(n_samples)
+        if min(counts, default=1) < 1:
+            raise ValueError(f"n_samples must be at least 1; got {min(counts)}")
+        total = sum(counts)
         batch_size = self.batch_size or default_batch_size(tensors, self.forward_func)
+        device = tensors[0].device
+        ends = torch.tensor(list(accumulate(counts)), device=device)
+        starts = ends - torch.tensor(counts, device=device)
         with tqdm(
             total=total,
             desc=self.description,
@@ -254,14 +167,13 @@ class Evaluator:
             file=sys.stderr,
         ) as bar:
             for start in range(0, total, batch_size):
-                rows = torch.arange(start, min(start + batch_size, total), device=tensors[0].device)
-                examples, samples = rows // n_samples, rows % n_samples
-                yield examples, samples, self._scores(perturb(examples, samples), examples)
+                rows = torch.arange(start, min(start + batch_size, total), device=device)
+                examples = torch.searchsorted(ends, rows, right=True)
+                samples = rows - starts[examples]
+                with torch.no_grad():
+                    chunk = score(perturb(examples, samples), examples)
+                yield examples, samples, chunk
                 bar.update(len(rows))
-
-    def _scores(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self.scores(rows, examples)
 
     def scores(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
         """The scores of given rows, in one call of the model; differentiable.
@@ -304,8 +216,8 @@ class Evaluator:
             raise TypeError(f"{self.name} must return a tensor; got {type(output).__name__}")
         return output
 
-    def one_score_each(self, rows: tuple[Tensor, ...], examples: Tensor) -> Tensor:
-        """As :meth:`scores`, known to be ``[b]``: gradients need one number for each row.
+    def one_score_each(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
+        """As :meth:`scores`, known to be ``[b]``, one number for each row.
 
         Raises:
             ValueError: ``target`` leaves several.

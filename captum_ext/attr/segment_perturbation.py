@@ -1,0 +1,321 @@
+"""Perturbation of segments: segmenter -> sampler -> perturber -> model -> attributer.
+
+The image is parted into S segments, whose edges may be soft; N samples ``Z_n`` say which of them
+are kept; what is removed fades into something else; and the model's outputs tell what each segment
+is worth:
+
+    m_n = Z_n @ masks / sum(masks)
+    f_n = f(m_n * x + (1 - m_n) * fill)
+    scores = attributer(f, Z)
+
+RISE, LIME, KernelSHAP, CIU and PDA are presets of it: :mod:`captum_ext.attr.segment_presets`.
+
+Paper: Pihlgren and Främling, 2024 (arXiv 2409.04116).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from captum.attr import PerturbationAttribution
+from captum.log import log_usage
+from torch import Tensor
+
+from captum_ext.checks import as_tuple, check_choice, check_forward_func, check_int
+from captum_ext.forward import Evaluator
+from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, Segments
+from captum_ext.perturbation.feature_masks import check_feature_mask, one_for_each
+from captum_ext.perturbation.rows import perturb_each
+from captum_ext.perturbation.sampled import SampledExample
+from captum_ext.perturbation.samplers import check_samples
+from captum_ext.perturbation.segments import check_segments
+from captum_ext.randomness import GeneratorLike, example_generator, seed_of
+from captum_ext.targets import check_images
+
+
+@dataclass(frozen=True)
+class SegmentAttribution:
+    """What is known of one example's segments.
+
+    Attributes:
+        scores: ``[S]``; of several inputs, the segments of the first one come first.
+        segments: of the image; a tuple, where inputs is one.
+        samples: ``[N, S]`` of bool, True where a segment was kept.
+        outputs: ``[N]``, the model's.
+    """
+
+    scores: Tensor
+    segments: Segments | tuple[Segments, ...]
+    samples: Tensor
+    outputs: Tensor
+
+
+class SegmentPerturbation(PerturbationAttribution):
+    """Perturbs segments of images, by any combination of the four parts.
+
+    Args:
+        forward_func: the model.
+        segmenter: parts one image ``[C, H, W]`` into segments; of several inputs, one for all or a
+            tuple with one for each.
+        sampler: chooses the segments that each sample keeps.
+        perturber: what stands where a segment is removed; or a tuple, as ``segmenter``.
+        attributer: what the outputs say about each segment.
+
+    Raises:
+        TypeError: something that is not what it should be.
+
+    Example:
+        >>> from torch import nn
+        >>> from captum_ext import perturbation as p
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16, 2), nn.Softmax(dim=1))
+        >>> method = SegmentPerturbation(
+        ...     model, p.Grid(2, 2), p.BernoulliSampler(), p.SolidColor(), p.RiseAttributer()
+        ... )
+        >>> method.attribute(torch.rand(5, 3, 4, 4), target=1, n_samples=20).shape
+        torch.Size([5, 3, 4, 4])
+    """
+
+    #: Samples, where ``attribute`` is not told how many; None leaves it to the sampler.
+    n_samples: int | None = None
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        segmenter: Segmenter | tuple[Segmenter, ...],
+        sampler: Sampler,
+        perturber: Perturber | tuple[Perturber, ...],
+        attributer: Attributer,
+    ) -> None:
+        check_forward_func(forward_func)
+        _check_parts("segmenter", segmenter, Callable)
+        _check_parts("sampler", sampler, Callable)
+        _check_parts("perturber", perturber, Perturber)
+        _check_parts("attributer", attributer, Attributer)
+        super().__init__(forward_func)
+        self.segmenter = segmenter
+        self.sampler = sampler
+        self.perturber = perturber
+        self.attributer = attributer
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self,
+        inputs: Any,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        n_samples: int | None = None,
+        per: str = "pixel",
+        feature_mask: Any = None,
+        perturbations_per_eval: int | None = None,
+        generator: GeneratorLike = None,
+        show_progress: bool = False,
+    ) -> Any:
+        """Takes Captum's arguments; the others are:
+
+        Args:
+            inputs: images ``[B, C, H, W]`` of a floating-point dtype, or a tuple of such tensors,
+                whose segments are sampled together.
+            n_samples: samples for each example. One that keeps all segments, and one that keeps
+                none, come on top where the attributer needs them and the sampler gives none.
+            per: ``"pixel"`` blends the scores where soft segments overlap, ``"segment"`` gives
+                each pixel the score of the segment to which it belongs most.
+            feature_mask: segments with hard edges in Captum's form, in place of the segmenter's.
+            perturbations_per_eval: perturbed versions of each example that go into the model
+                together; None chooses by device and size.
+            generator: seed or torch.Generator of the samples and of what the perturber draws.
+            show_progress: a bar on stderr.
+
+        Returns:
+            Attributions like ``inputs``, the same for all channels.
+
+        Raises:
+            TypeError: inputs of another type or dtype.
+            ValueError: inputs that are not images or not finite; segments, samples or a number of
+                samples that do not do (before the model runs); outputs that are not one finite
+                number for each image.
+        """
+        (attributions,) = self.attribute_many(
+            inputs,
+            [self.attributer],
+            target,
+            additional_forward_args,
+            per,
+            n_samples=n_samples,
+            feature_mask=feature_mask,
+            perturbations_per_eval=perturbations_per_eval,
+            generator=generator,
+            show_progress=show_progress,
+        )
+        return attributions
+
+    def attribute_many(
+        self,
+        inputs: Any,
+        attributers: Sequence[Attributer],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        per: str = "pixel",
+        **settings: Any,
+    ) -> list[Any]:
+        """What several attributers say, from one set of model passes.
+
+        Each says what :meth:`attribute` would give with it in place of the method's own.
+
+        Args:
+            attributers: at least one.
+            **settings: the other arguments of :meth:`attribute`.
+
+        Returns:
+            A list with the attributions of each, like ``inputs``.
+
+        Raises:
+            TypeError, ValueError: as :meth:`attribute`; none, or something else than attributers.
+
+        Example:
+            >>> from captum_ext.attr import RISE
+            >>> from captum_ext.perturbation import LinearLimeAttributer, RiseAttributer
+            >>> method = RISE(lambda x: x.sum((1, 2, 3)))
+            >>> images, both = torch.rand(1, 3, 14, 14), [RiseAttributer(), LinearLimeAttributer()]
+            >>> [each.shape for each in method.attribute_many(images, both, n_samples=100)]
+            [torch.Size([1, 3, 14, 14]), torch.Size([1, 3, 14, 14])]
+        """
+        check_choice(per, "per", ("pixel", "segment"))
+        attributers = list(attributers)
+        if not attributers:
+            raise ValueError("attributers must be at least one; got none")
+        for attributer in attributers:
+            _check_parts("attributers", attributer, Attributer)
+        tensors = check_images(inputs, target, additional_forward_args)
+        told = self._ask(tensors, attributers, target, additional_forward_args, **settings)
+        results = []
+        for attributer in attributers:
+            maps = zip(*(example.maps(attributer, out, per) for example, out in told), strict=True)
+            attributions = tuple(
+                torch.stack(each)[:, None].to(x).expand_as(x).contiguous()
+                for each, x in zip(maps, tensors, strict=True)
+            )
+            results.append(attributions if isinstance(inputs, tuple) else attributions[0])
+        return results
+
+    def attribute_segments(
+        self,
+        inputs: Any,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        **settings: Any,
+    ) -> list[SegmentAttribution]:
+        """The scores of the segments, and what they come from, for each example.
+
+        Args:
+            **settings: the other arguments of :meth:`attribute`, but ``per``.
+
+        Raises:
+            TypeError, ValueError: as :meth:`attribute`.
+
+        Example:
+            >>> from captum_ext.attr import CIU
+            >>> method = CIU(lambda x: x.sum((1, 2, 3)))
+            >>> mask = torch.arange(4).reshape(1, 1, 2, 2)
+            >>> (result,) = method.attribute_segments(torch.rand(1, 3, 2, 2), feature_mask=mask)
+            >>> result.scores.shape, result.samples.shape, result.outputs.shape
+            (torch.Size([4]), torch.Size([5, 4]), torch.Size([5]))
+        """
+        tensors = check_images(inputs, target, additional_forward_args)
+        results = []
+        for example, everything in self._ask(
+            tensors, [self.attributer], target, additional_forward_args, **settings
+        ):
+            outputs, samples = example.told(self.attributer, everything)
+            scores = self.attributer(outputs, samples)
+            segments = example.segments if isinstance(inputs, tuple) else example.segments[0]
+            results.append(SegmentAttribution(scores, segments, samples, outputs))
+        return results
+
+    def _ask(
+        self,
+        tensors: tuple[Tensor, ...],
+        attributers: Sequence[Attributer],
+        target: Any,
+        additional_forward_args: Any,
+        n_samples: int | None = None,
+        feature_mask: Any = None,
+        perturbations_per_eval: int | None = None,
+        generator: GeneratorLike = None,
+        show_progress: bool = False,
+    ) -> list[tuple[SampledExample, Tensor]]:
+        """Every example with its samples, and the model's outputs for them."""
+        n_samples = self.n_samples if n_samples is None else check_int(n_samples, "n_samples", 1)
+        batch_size = None
+        if perturbations_per_eval is not None:
+            each = check_int(perturbations_per_eval, "perturbations_per_eval", minimum=1)
+            batch_size = each * len(tensors[0])
+        seed = seed_of(generator)
+        masks = [
+            None if mask is None else check_feature_mask(mask, x)
+            for mask, x in zip(one_for_each(feature_mask, tensors), tensors, strict=True)
+        ]
+        examples = [
+            self._sample(
+                tuple(x[number] for x in tensors),
+                [None if mask is None else mask[number] for mask in masks],
+                attributers,
+                n_samples,
+                seed,
+            )
+            for number in range(len(tensors[0]))
+        ]
+        evaluator = Evaluator(
+            self.forward_func,
+            target,
+            additional_forward_args,
+            batch_size=batch_size,
+            show_progress=show_progress,
+            description=type(self).__name__,
+        )
+        outputs = evaluator.each(
+            tensors,
+            perturb_each([example.rows for example in examples]),
+            [example.n_rows for example in examples],
+        )
+        return list(zip(examples, outputs, strict=True))
+
+    def _sample(
+        self,
+        images: tuple[Tensor, ...],
+        masks: Sequence[Tensor | None],
+        attributers: Sequence[Attributer],
+        n_samples: int | None,
+        seed: int,
+    ) -> SampledExample:
+        segmenters = _each_of("segmenter", self.segmenter, images)
+        segments = tuple(
+            check_segments(segmenter(image), image) if mask is None else _segments(mask)
+            for segmenter, image, mask in zip(segmenters, images, masks, strict=True)
+        )
+        # Every example reads the same stream, so that none depends on its batch mates.
+        stream = example_generator(seed)
+        n_segments = sum(map(len, segments))
+        drawn = check_samples(self.sampler(n_segments, n_samples, stream), n_segments)
+        perturbers = _each_of("perturber", self.perturber, images)
+        return SampledExample(images, segments, perturbers, drawn, attributers, stream)
+
+
+def _check_parts(name: str, value: Any, kind: Any) -> None:
+    """Refuses a part, or one of several, that is not of its kind."""
+    for each in as_tuple(value):
+        if not isinstance(each, kind):
+            what = "a function" if kind is Callable else f"of the class {kind.__name__}"
+            raise TypeError(f"{name} must be {what}; got {type(each).__name__}")
+
+
+def _each_of(name: str, part: Any, images: tuple[Tensor, ...]) -> tuple[Any, ...]:
+    """One part for each image: the one for all, or as many as given."""
+    return one_for_each(part, images, name) if isinstance(part, tuple) else (part,) * len(images)
+
+
+def _segments(mask: Tensor) -> Segments:
+    """Segments from a feature mask, which counts on from one input to the next."""
+    return Segments(mask - mask.min())

@@ -1,0 +1,311 @@
+"""RISE, LIME, KernelSHAP, CIU and PDA on segments: presets of :class:`SegmentPerturbation`.
+
+Each takes the settings of its paper or of its authors' code, and any other part in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from skimage.segmentation import quickshift, slic
+from torch import Tensor
+
+from captum_ext.attr.segment_perturbation import SegmentPerturbation
+from captum_ext.perturbation import (
+    Attributer,
+    BernoulliSampler,
+    ColorHistogram,
+    Grid,
+    KernelShapAttributer,
+    LinearLimeAttributer,
+    OriginalCiuAttributer,
+    PdaAttributer,
+    Perturber,
+    RiseAttributer,
+    Sampler,
+    Segmenter,
+    ShapSampler,
+    SingleFeatureSampler,
+    SkimageSegments,
+    SolidColor,
+    grid_masks,
+    pixel_masks,
+)
+from captum_ext.spec import MethodSpec, Need, Resolution
+
+#: Gray of the package py-ciu-image.
+CIU_GRAY = 190 / 255
+#: Features beyond which a linear fit of as many coefficients takes too long.
+MAX_FITTED_FEATURES = 1024
+#: Features beyond which one sample for each, S x S, takes too much memory.
+MAX_SINGLE_FEATURES = 4096
+#: Pixels of a side below which a segmentation finds next to nothing.
+SMALL_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The four parts that a preset takes where it is given no other."""
+
+    segmenter: Segmenter
+    sampler: Sampler
+    perturber: Perturber
+    attributer: Attributer
+
+
+class Preset(SegmentPerturbation):
+    """A :class:`SegmentPerturbation` whose parts are known.
+
+    Args:
+        forward_func: the model.
+        segmenter, sampler, perturber, attributer: in place of the preset's own; see
+            :class:`SegmentPerturbation`.
+    """
+
+    parts: Parts
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        segmenter: Segmenter | tuple[Segmenter, ...] | None = None,
+        sampler: Sampler | None = None,
+        perturber: Perturber | tuple[Perturber, ...] | None = None,
+        attributer: Attributer | None = None,
+    ) -> None:
+        super().__init__(
+            forward_func,
+            segmenter or self.parts.segmenter,
+            sampler or self.parts.sampler,
+            perturber or self.parts.perturber,
+            attributer or self.parts.attributer,
+        )
+
+
+class RISE(Preset):
+    """RISE: randomized input sampling, the mean score of the masks that show a cell.
+
+    By default 4,000 samples of a 7 x 7 grid with bilinear edges, each cell kept with p = 0.5, the
+    rest black. The original moreover shifts each mask by a random part of a cell; here masks stay
+    where they are, so that every cell has a score.
+
+    Takes the arguments of :class:`Preset`.
+
+    Paper: Petsiuk et al., BMVC 2018 (arXiv 1806.07421).
+
+    Example:
+        >>> import torch
+        >>> method = RISE(lambda x: x[:, :, :4].sum((1, 2, 3)))
+        >>> heat = method.attribute(torch.ones(1, 3, 28, 28), n_samples=400, generator=0)
+        >>> bool(heat[0, 0, :4].mean() > heat[0, 0, 8:].mean())
+        True
+    """
+
+    parts = Parts(
+        Grid(7, 7, "bilinear"),
+        BernoulliSampler(0.5),
+        SolidColor(0.0),
+        RiseAttributer(),
+    )
+    n_samples = 4000
+
+
+class SegmentLime(Preset):
+    """LIME on an image's segments, with a linear surrogate.
+
+    By default 1,000 samples of quickshift's segments (its settings those of the package lime), each
+    kept with p = 0.5, the rest in the image's mean color. The surrogate is an ordinary linear
+    model, without kernel and penalty.
+
+    Takes the arguments of :class:`Preset`.
+
+    Paper: Ribeiro et al., KDD 2016 (arXiv 1602.04938).
+
+    Example:
+        >>> import torch
+        >>> mask = torch.arange(4).reshape(1, 1, 2, 2)
+        >>> method = SegmentLime(lambda x: x[:, 0, 0, 0], perturber=SolidColor(0.0))
+        >>> heat = method.attribute(torch.ones(1, 1, 2, 2), feature_mask=mask)
+        >>> heat.round(decimals=4).abs()[0, 0, 0]
+        tensor([1., 0.])
+    """
+
+    parts = Parts(
+        SkimageSegments(quickshift, kernel_size=4, max_dist=200, ratio=0.2),
+        BernoulliSampler(0.5),
+        SolidColor("mean"),
+        LinearLimeAttributer(),
+    )
+    n_samples = 1000
+
+
+class SegmentShap(Preset):
+    """KernelSHAP on an image's segments.
+
+    By default 1,000 samples of about 50 SLIC segments, those that weigh most in Shapley values
+    first, the rest in the image's mean color.
+
+    Takes the arguments of :class:`Preset`.
+
+    Paper: Lundberg and Lee, NeurIPS 2017 (arXiv 1705.07874).
+
+    Example:
+        >>> import torch
+        >>> mask = torch.arange(4).reshape(1, 1, 2, 2)
+        >>> method = SegmentShap(lambda x: x.prod(-1).sum((1, 2)), perturber=SolidColor(0.0))
+        >>> method.attribute(torch.ones(1, 1, 2, 2), feature_mask=mask).round(decimals=4)
+        tensor([[[[0.5000, 0.5000],
+                  [0.5000, 0.5000]]]])
+    """
+
+    parts = Parts(
+        SkimageSegments(slic, n_segments=50, compactness=30, sigma=3),
+        ShapSampler(),
+        SolidColor("mean"),
+        KernelShapAttributer(),
+    )
+    n_samples = 1000
+
+
+class CIU(Preset):
+    """Contextual influence: importance times utility of an image's segments.
+
+    By default about 50 SLIC segments, each made gray in turn, as the package py-ciu-image does. The
+    importance, or the utility, is had by ``attributer=OriginalCiuAttributer(value="importance")``.
+
+    Takes the arguments of :class:`Preset`.
+
+    Paper: Främling et al., 2020 (arXiv 2009.13996).
+
+    Example:
+        >>> import torch
+        >>> mask = torch.arange(4).reshape(1, 1, 2, 2)
+        >>> CIU(lambda x: x[:, 0, 0, 0]).attribute(torch.ones(1, 1, 2, 2), feature_mask=mask)
+        tensor([[[[0.5000, -0.0000],
+                  [-0.0000, -0.0000]]]])
+    """
+
+    parts = Parts(
+        SkimageSegments(slic, n_segments=50, compactness=10),
+        SingleFeatureSampler(add_none=True),
+        SolidColor(CIU_GRAY),
+        OriginalCiuAttributer(),
+    )
+
+
+class SegmentPda(Preset):
+    """Prediction difference analysis of an image's segments.
+
+    By default about 200 SLIC segments, each replaced in turn ten times by a color drawn from the
+    histogram of the image's colors; the weight of evidence. The model must return probabilities.
+
+    Takes the arguments of :class:`Preset`.
+
+    Paper: Wei et al., ICPR 2018 (superpixels); Zintgraf et al., ICLR 2017 (arXiv 1702.04595).
+
+    Example:
+        >>> import torch
+        >>> mask = torch.arange(4).reshape(1, 1, 2, 2)
+        >>> attributer = PdaAttributer("probability")
+        >>> method = SegmentPda(lambda x: x[:, 0, 0, 0], attributer=attributer)
+        >>> image = torch.tensor([[[[0.75, 0.25], [0.25, 0.25]]]])
+        >>> bool(method.attribute(image, feature_mask=mask)[0, 0, 0, 0] > 0)
+        True
+    """
+
+    parts = Parts(
+        SkimageSegments(slic, n_segments=200, compactness=10),
+        SingleFeatureSampler(add_none=True, repeats=10),
+        ColorHistogram(8),
+        PdaAttributer("evidence"),
+    )
+
+
+def _defaults(
+    inputs: tuple[Tensor, ...],
+    resolution: Resolution,
+    seed: int,
+    *,
+    samples_per_feature: int = 0,
+) -> dict[str, Any]:
+    """One segment per pixel, or the preset's own; a grid where the image is too small for them."""
+    if resolution == "pixel":
+        masks: tuple[Tensor | None, ...] = pixel_masks(inputs)
+        n_features = sum(int(mask.numel()) for mask in masks if mask is not None)
+        n_samples = max(1000, samples_per_feature * n_features)
+        return {"feature_mask": masks} | ({"n_samples": n_samples} if samples_per_feature else {})
+    small = [x.dim() == 4 and min(x.shape[2:]) < SMALL_SIDE for x in inputs]
+    if not any(small):
+        return {}
+    masks = tuple(m if s else None for m, s in zip(grid_masks(inputs), small, strict=True))
+    return {"feature_mask": masks}
+
+
+def _spec(
+    name: str,
+    title: str,
+    family: str,
+    paper: str,
+    attribution: type[Preset],
+    needs: frozenset[Need] = frozenset(),
+    stochastic: bool = True,
+    **settings: Any,
+) -> MethodSpec:
+    defaults = settings.pop("defaults", _defaults)
+    return MethodSpec(
+        name,
+        title,
+        family,
+        paper,
+        attribution,
+        needs,
+        defaults=defaults,
+        stochastic=stochastic,
+        **settings,
+    )
+
+
+# A linear fit wants a few times more samples than it has coefficients.
+_fitted = partial(_defaults, samples_per_feature=4)
+
+SPECS = (
+    _spec("rise", "RISE", "perturbation", "Petsiuk et al., BMVC 2018", RISE),
+    _spec(
+        "segment_lime",
+        "Segment LIME",
+        "surrogate",
+        "Ribeiro et al., KDD 2016; Pihlgren and Främling, 2024",
+        SegmentLime,
+        defaults=_fitted,
+        max_features=MAX_FITTED_FEATURES,
+    ),
+    _spec(
+        "segment_shap",
+        "Segment SHAP",
+        "shapley",
+        "Lundberg and Lee, NeurIPS 2017; Pihlgren and Främling, 2024",
+        SegmentShap,
+        defaults=_fitted,
+        max_features=MAX_FITTED_FEATURES,
+    ),
+    _spec(
+        "ciu",
+        "CIU",
+        "perturbation",
+        "Främling et al., 2020",
+        CIU,
+        stochastic=False,
+        max_features=MAX_SINGLE_FEATURES,
+    ),
+    _spec(
+        "segment_pda",
+        "Segment PDA",
+        "perturbation",
+        "Wei et al., ICPR 2018; Zintgraf et al., ICLR 2017",
+        SegmentPda,
+        frozenset({Need.PROBABILITIES}),
+        max_features=MAX_SINGLE_FEATURES,
+    ),
+)

@@ -1,0 +1,100 @@
+"""One example with its segments and samples: what is perturbed, and what the outputs then say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from captum_ext.perturbation.attributers import Attributer
+from captum_ext.perturbation.perturbers import Perturber
+from captum_ext.perturbation.rows import PerturbedExample
+from captum_ext.perturbation.segments import Segments
+from captum_ext.randomness import GeneratorLike
+
+
+class SampledExample:
+    """One example, its samples, and the rows that they make.
+
+    A sample that keeps all segments and one that keeps none follow those drawn, where an attributer
+    needs them and they are not among the drawn; an attributer that does not is not told of them.
+
+    Args:
+        images: for each input ``[C, H, W]``.
+        segments: of each image; in samples and scores the first image's come first.
+        perturbers: for each image.
+        drawn: ``[N, S]`` of bool.
+        attributers: who will be told the outputs.
+        generator: of what the perturbers draw.
+
+    Raises:
+        ValueError: samples that say too little to an attributer, or that a perturber cannot serve.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Tensor],
+        segments: tuple[Segments, ...],
+        perturbers: Sequence[Perturber],
+        drawn: Tensor,
+        attributers: Sequence[Attributer],
+        generator: GeneratorLike = None,
+    ) -> None:
+        self.segments = segments
+        self.dtypes = [image.dtype for image in images]
+        self.n_drawn = len(drawn)
+        no_whole, no_empty = not drawn.all(1).any(), bool(drawn.any(1).all())
+        self.n_whole = int(no_whole and any(each.needs_kept for each in attributers))
+        self.n_empty = int(no_empty and any(each.needs_removed for each in attributers))
+        ones = drawn.new_ones(self.n_whole, drawn.shape[1])
+        zeros = drawn.new_zeros(self.n_empty, drawn.shape[1])
+        self.samples = torch.cat([drawn, ones, zeros]).to(images[0].device)
+        for attributer in attributers:
+            attributer.check(self.samples[self._rows_for(attributer)])
+        # Colors and the like are drawn for two more, so that it does not matter who is told.
+        self.rows = PerturbedExample(
+            images, perturbers, self.n_drawn, self._keep, generator, spare=2
+        )
+
+    @property
+    def n_rows(self) -> int:
+        """How many perturbed images there are."""
+        return len(self.samples) * self.rows.versions
+
+    def told(self, attributer: Attributer, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs and samples that are an attributer's business, of all ``[n_rows]``."""
+        versions = self.rows.versions
+        chosen = self._rows_for(attributer).to(outputs.device)
+        samples = self.samples[chosen].repeat_interleave(versions, dim=0)
+        return outputs[chosen.repeat_interleave(versions)], samples
+
+    def scores(self, attributer: Attributer, outputs: Tensor) -> Tensor:
+        """The scores ``[S]``."""
+        return attributer(*self.told(attributer, outputs))
+
+    def maps(self, attributer: Attributer, outputs: Tensor, per: str) -> list[Tensor]:
+        """For each image the scores as a map ``[H, W]``, per ``"pixel"`` or per ``"segment"``."""
+        scores = self.scores(attributer, outputs).split(self._counts)
+        return [
+            each.per_pixel(own) if per == "pixel" else each.per_segment(own)
+            for each, own in zip(self.segments, scores, strict=True)
+        ]
+
+    @property
+    def _counts(self) -> list[int]:
+        return [len(each) for each in self.segments]
+
+    def _keep(self, numbers: Tensor) -> tuple[Tensor, ...]:
+        parts = self.samples[numbers].split(self._counts, dim=1)
+        return tuple(
+            each.cover(part.to(dtype))
+            for each, part, dtype in zip(self.segments, parts, self.dtypes, strict=True)
+        )
+
+    def _rows_for(self, attributer: Attributer) -> Tensor:
+        chosen = torch.ones(len(self.samples), dtype=torch.bool)
+        end_of_whole = self.n_drawn + self.n_whole
+        chosen[self.n_drawn : end_of_whole] = attributer.needs_kept
+        chosen[end_of_whole:] = attributer.needs_removed
+        return chosen.to(self.samples.device)
