@@ -92,7 +92,7 @@ def explain(
     settings |= {name: value for name, value in general.items() if name in accepted} | chosen
     additional = settings.get("additional_forward_args")
     if target is None:
-        target = _predicted(model, copies, additional)
+        target = predicted_target(model, copies, additional)
     if "target" in accepted or takes_any:
         settings["target"] = target
     with (
@@ -121,9 +121,22 @@ def accepted_arguments(attribution: Attribution) -> tuple[set[str], bool]:
     return {parameter.name for parameter in parameters}, takes_any
 
 
-def _predicted(
-    model: Callable[..., Any], inputs: tuple[Tensor, ...], additional_forward_args: Any
+def predicted_target(
+    model: Callable[..., Any], inputs: tuple[Tensor, ...], additional_forward_args: Any = None
 ) -> Any:
+    """The target where none is given: each example's highest output ``[B]``.
+
+    Returns:
+        None where the model returns one score for each example.
+
+    Raises:
+        ValueError: outputs of more than two dimensions.
+
+    Example:
+        >>> import torch
+        >>> predicted_target(nn.Identity(), (torch.tensor([[0.2, 0.8]]),))
+        tensor([1])
+    """
     evaluator = Evaluator(model, additional_forward_args=additional_forward_args)
     outputs = evaluator(inputs, lambda examples, _: tuple(x[examples] for x in inputs), 1)[:, 0]
     if outputs.dim() == 1:

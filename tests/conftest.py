@@ -1,4 +1,4 @@
-"""What several test files share: the recorded cases of IG2's published implementation."""
+"""What several test files share: the recorded cases of published implementations."""
 
 from pathlib import Path
 
@@ -8,17 +8,42 @@ import torch
 from torch import nn
 
 
+def recorded(name):
+    with np.load(Path(__file__).parent / "golden" / f"{name}.npz") as file:
+        return {key: file[key] for key in file.files}
+
+
 @pytest.fixture(params=["ig2_unit", "ig2_255"])
 def golden(request):
     return Golden(request.param)
+
+
+@pytest.fixture(params=["perturb_4x4", "perturb_3x3"])
+def perturbed(request):
+    return GoldenPerturbation(recorded(request.param))
+
+
+class GoldenPerturbation:
+    """One recorded case of segment perturbation; ``case[name]`` is an array of it as a tensor."""
+
+    def __init__(self, arrays):
+        self.arrays = arrays
+        self.target, self.rows, self.cols = (int(arrays[k]) for k in ("target", "rows", "cols"))
+        self.sigma, self.color = float(arrays["sigma"]), arrays["color"].tolist()
+        self.image = self["image"].movedim(-1, 0)[None]
+        net = Scaled(1.0)
+        net.load_state_dict({key: self[key] for key in arrays if key.startswith("net.")})
+        self.model = nn.Sequential(net, nn.Softmax(dim=1))
+
+    def __getitem__(self, name):
+        return torch.from_numpy(self.arrays[name])
 
 
 class Golden:
     """One recorded case, and the network that it was recorded from."""
 
     def __init__(self, name):
-        with np.load(Path(__file__).parent / "golden" / f"{name}.npz") as file:
-            case = {key: file[key] for key in file.files}
+        case = recorded(name)
         self.x, self.references = case["x"], case["references"]
         self.mask, self.path = case["mask"], case["path"]
         self.target, self.steps = int(case["target"]), int(case["steps"])

@@ -14,7 +14,7 @@ FLOORS = (
     ("builtins",),
     ("registry",),
     ("explanation",),
-    ("visualize", "testing"),
+    ("visualize", "testing", "metrics"),
     ("exam",),
     ("cli",),
 )

@@ -13,6 +13,7 @@ from captum_ext.checks import check_choice, check_int
 from captum_ext.perturbation.perturbers import Fill, Perturber
 from captum_ext.randomness import GeneratorLike
 
+BYTES = 255
 METHODS = ("telea", "navier-stokes", "biharmonic")
 
 
@@ -71,9 +72,10 @@ class Inpaint(Perturber):
         cv2 = _opencv()
         flag = cv2.INPAINT_TELEA if self.method == "telea" else cv2.INPAINT_NS
         hole = removed.astype(np.uint8)
-        # One channel at a time, because OpenCV takes three only as bytes.
-        planes = (np.ascontiguousarray(plane, dtype=np.float32) for plane in channels)
-        return np.stack([cv2.inpaint(plane, hole, self.radius, flag) for plane in planes])
+        # One channel at a time, because OpenCV takes three only as bytes; in their range, because
+        # Telea's method adds a step of about one unit along the gradient.
+        planes = (np.ascontiguousarray(BYTES * plane, dtype=np.float32) for plane in channels)
+        return np.stack([cv2.inpaint(plane, hole, self.radius, flag) / BYTES for plane in planes])
 
     def __repr__(self) -> str:
         return f"Inpaint({self.method!r}, radius={self.radius})"

@@ -53,7 +53,7 @@ class PerturbedExample:
             self.fills.append(perturber.start(image, n_samples + spare, generator))
 
     def __call__(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """The perturbed inputs of some rows ``[b]``, of which ``r`` is of sample ``r // versions``."""
+        """The perturbed inputs of rows ``[b]``; row ``r`` is of sample ``r // versions``."""
         masks = self.keep(rows // self.versions)
         return tuple(fill(rows, mask) for fill, mask in zip(self.fills, masks, strict=True))
 

@@ -1,0 +1,237 @@
+"""What metrics share: the relevance of a pixel, masks, and the method that is examined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
+
+import torch
+from captum.attr import Attribution
+from torch import Tensor
+
+from captum_ext.checks import as_tuple, check_differentiable, check_forward_func, check_inputs
+from captum_ext.explanation import explain, predicted_target
+from captum_ext.path import precise
+from captum_ext.randomness import global_seed
+from captum_ext.registry import as_spec
+from captum_ext.spec import MethodSpec
+from captum_ext.targets import check_images, plain_target
+
+#: A registered method's name, a spec, a class of Captum's, or a function that explains.
+Method = str | MethodSpec | type[Attribution] | Callable[..., Tensor]
+
+
+def pixel_relevance(attributions: Any, inputs: Any, name: str = "attributions") -> Tensor:
+    """The relevance of each pixel: the sum of its channels' attributions.
+
+    Args:
+        attributions: ``[B, C, H, W]`` or ``[B, 1, H, W]`` of a floating-point dtype.
+        inputs: the images ``[B, C, H, W]`` that they explain.
+        name: what ``attributions`` are called in error messages.
+
+    Returns:
+        ``[B, H, W]`` without graph, in the dtype of ``attributions`` or in float32, if that is
+        more precise.
+
+    Raises:
+        TypeError: not tensors, or attributions of a dtype that is not floating-point.
+        ValueError: inputs that are no images, attributions of another shape or not finite.
+
+    Example:
+        >>> images = torch.zeros(1, 3, 1, 2)
+        >>> pixel_relevance(torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1) + images, images)
+        tensor([[[6., 6.]]])
+    """
+    shape = _check_image_batch(inputs).shape
+    if not isinstance(attributions, Tensor):
+        raise TypeError(f"{name} must be a tensor; got {type(attributions).__name__}")
+    check_differentiable((attributions,), name)
+    one_channel = (shape[0], 1, *shape[2:])
+    if tuple(attributions.shape) not in (tuple(shape), one_channel):
+        raise ValueError(
+            f"{name} must have the shape of inputs, {tuple(shape)}, or {one_channel}; got "
+            f"{tuple(attributions.shape)}"
+        )
+    check_inputs(attributions, name)
+    return attributions.detach().to(precise(attributions)).sum(1)
+
+
+def check_mask(mask: Any, inputs: Tensor) -> Tensor:
+    """The pixels where the object lies, as ``[B, H, W]`` of bool.
+
+    Args:
+        mask: ``[B, 1, H, W]``, ``[B, H, W]``, or one for all examples (``[1, ...]``); bool, or 0
+            and 1.
+        inputs: the images ``[B, C, H, W]``.
+
+    Raises:
+        TypeError: not a tensor.
+        ValueError: another shape, other values; a mask that holds no pixel or all of them, which
+            leaves nothing to tell apart.
+
+    Example:
+        >>> check_mask(torch.tensor([[[1, 0]]]), torch.zeros(2, 3, 1, 2)).shape
+        torch.Size([2, 1, 2])
+    """
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"mask must be a tensor; got {type(mask).__name__}")
+    count, _, height, width = inputs.shape
+    planes = mask.squeeze(1) if mask.dim() == 4 else mask
+    if planes.dim() != 3 or len(planes) not in (1, count) or planes.shape[1:] != (height, width):
+        raise ValueError(
+            f"mask must have the shape {(count, 1, height, width)} or {(count, height, width)}, or "
+            f"be one for all ({(1, height, width)}); got {tuple(mask.shape)}"
+        )
+    if not bool(((planes == 0) | (planes == 1)).all()):
+        raise ValueError("mask must be bool, or hold 0 and 1 only; got other values")
+    planes = planes.detach().bool()
+    pixels = planes.flatten(1)
+    for kind, at_fault in (("no pixel", ~pixels.any(1)), ("all pixels", pixels.all(1))):
+        if bool(at_fault.any()):
+            examples = at_fault.nonzero().flatten().tolist()
+            raise ValueError(
+                f"mask must hold some pixels and leave some out; it holds {kind} for examples "
+                f"{examples}"
+            )
+    return planes.to(inputs.device).expand(count, -1, -1)
+
+
+def check_model_call(
+    forward_func: Any, inputs: Any, attributions: Any, target: Any, additional_forward_args: Any
+) -> Tensor:
+    """What a metric that runs the model is given, known to be sound before it runs.
+
+    Returns:
+        ``inputs`` without graph.
+
+    Raises:
+        TypeError, ValueError: no model, inputs that are no images of a floating-point dtype or not
+            finite, attributions as in :func:`pixel_relevance`, a target or additional arguments
+            that do not fit.
+
+    Example:
+        >>> check_model_call(abs, torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), 0, None).shape
+        torch.Size([1, 1, 1, 1])
+    """
+    check_forward_func(forward_func)
+    pixel_relevance(attributions, inputs)
+    (images,) = check_images(inputs, target, additional_forward_args)
+    return images
+
+
+def target_or_predicted(
+    forward_func: Callable[..., Any], inputs: Tensor, target: Any, additional_forward_args: Any
+) -> Any:
+    """``target``, or where it is None and the model returns ``[B, classes]`` the highest class.
+
+    The class is found once, on the unchanged inputs and model: it must not change with them.
+
+    Example:
+        >>> target_or_predicted(torch.nn.Flatten(), torch.tensor([[[[0.2, 0.8]]]]), None, None)
+        tensor([1])
+    """
+    if target is not None:
+        return plain_target(target)
+    with global_seed(0):
+        return predicted_target(forward_func, (inputs,), additional_forward_args)
+
+
+def of_example(example: int, target: Any, additional_forward_args: Any) -> tuple[Any, Any]:
+    """The target of one example, and its additional arguments.
+
+    Example:
+        >>> of_example(1, [3, 4], (torch.tensor([5, 6]), "rest"))
+        ([4], (tensor([6]), 'rest'))
+    """
+    row = slice(example, example + 1)
+    if isinstance(target, list) or (isinstance(target, Tensor) and target.numel() > 1):
+        target = target[row]
+    if additional_forward_args is None:
+        return target, None
+    return target, tuple(
+        value[row] if isinstance(value, Tensor) and value.dim() > 0 else value
+        for value in as_tuple(additional_forward_args)
+    )
+
+
+def is_function(method: Any) -> TypeGuard[Callable[..., Tensor]]:
+    """Whether ``method`` is a function that explains, not the name of a method, class or spec."""
+    return callable(method) and not isinstance(method, type)
+
+
+def check_method(method: Any, forward_func: Any) -> None:
+    """Refuses what cannot explain ``forward_func``.
+
+    Raises:
+        TypeError: something else than a method; a function as the model of one that needs a module.
+        ValueError: an unknown name; a model without the layer that the method needs.
+
+    Example:
+        >>> check_method("salience", torch.nn.Flatten())
+        Traceback (most recent call last):
+        ...
+        ValueError: unknown method 'salience'; did you mean 'saliency'? ...
+    """
+    if not is_function(method):
+        as_spec(method).make(forward_func)
+
+
+def explanation(
+    method: Method,
+    forward_func: Callable[..., Any],
+    inputs: Tensor,
+    target: Any,
+    additional_forward_args: Any,
+    seed: int,
+    arguments: Mapping[str, Any] | None,
+) -> Tensor:
+    """What ``method`` says about one example.
+
+    Examples are explained alone and from the same seed, because some of Captum's methods draw one
+    example's noise after the other's: what an example gets must not depend on its batch mates.
+
+    Args:
+        method: a function is called as ``method(forward_func, inputs, target)``.
+        forward_func: the model.
+        inputs: ``[1, C, H, W]``.
+        target, additional_forward_args: those of the example.
+        seed: of the method.
+        arguments: of the method's ``attribute()``.
+
+    Returns:
+        ``[1, C, H, W]`` or ``[1, 1, H, W]`` without graph.
+
+    Raises:
+        TypeError, ValueError: the method gives something else, or values that are not finite.
+
+    Example:
+        >>> explanation("saliency", torch.nn.Flatten(), torch.ones(1, 1, 1, 2), 1, None, 0, None)
+        tensor([[[[0., 1.]]]])
+    """
+    # Captum's metrics run under no_grad, where a function of the user's could take no gradient.
+    with torch.enable_grad(), global_seed(seed):
+        if is_function(method):
+            result = method(forward_func, inputs.clone(), target)
+        else:
+            chosen = dict(arguments or {})
+            if additional_forward_args is not None:
+                chosen["additional_forward_args"] = additional_forward_args
+            result = explain(
+                forward_func,
+                inputs,
+                target,
+                method,  # type: ignore[arg-type]
+                generator=seed,
+                arguments=chosen,
+            )
+    pixel_relevance(result, inputs, "the result of method")
+    return result.detach()
+
+
+def _check_image_batch(inputs: Any) -> Tensor:
+    if not isinstance(inputs, Tensor):
+        raise TypeError(f"inputs must be a tensor; got {type(inputs).__name__}")
+    check_inputs(inputs)
+    if inputs.dim() != 4:
+        raise ValueError(f"inputs must be images [B, C, H, W]; got shape {tuple(inputs.shape)}")
+    return inputs

@@ -1,0 +1,180 @@
+"""Removal of pixels or segments in some order: what the occlusion metrics run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_ext.checks import check_forward_func, check_int
+from captum_ext.forward import Evaluator
+from captum_ext.metrics.relevance import pixel_relevance, target_or_predicted
+from captum_ext.perturbation import Perturber, Segments
+from captum_ext.perturbation.rows import PerturbedExample, perturb_each
+from captum_ext.perturbation.segments import check_segments
+from captum_ext.randomness import GeneratorLike, seed_of
+from captum_ext.targets import check_images
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is removed from one image in each of N samples.
+
+    Attributes:
+        ranks: ``[orders, P]``, at which place each pixel (or segment) is removed.
+        cuts: ``[N]``, how many are removed.
+        which: ``[N]``, the order that a sample follows.
+        segments: where they are removed, and not pixels.
+    """
+
+    ranks: Tensor
+    cuts: Tensor
+    which: Tensor
+    segments: Segments | None
+
+    def keep(self, samples: Tensor, image: Tensor) -> tuple[Tensor, ...]:
+        """What some samples ``[b]`` keep of ``image [C, H, W]``: ``[b, H, W]``."""
+        kept = (self.ranks[self.which[samples]] >= self.cuts[samples][:, None]).to(image.dtype)
+        if self.segments is not None:
+            return (self.segments.cover(kept),)
+        return (kept.reshape(-1, *image.shape[1:]),)
+
+
+def removal(
+    orders: Sequence[Tensor],
+    cuts: Tensor,
+    which: Tensor | None = None,
+    segments: Segments | None = None,
+) -> Removal:
+    """The removal that follows some orders.
+
+    Args:
+        orders: each ``[P]``, the pixels' numbers as they are removed.
+        cuts: ``[N]``, how many each sample removes.
+        which: ``[N]``, the order that it follows; None takes the first.
+        segments: where segments are numbered, not pixels.
+
+    Example:
+        >>> steps = removal([torch.tensor([2, 0, 1])], torch.tensor([0, 1, 2]))
+        >>> steps.keep(torch.arange(3), torch.zeros(1, 1, 3))[0][:, 0].tolist()
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    order = torch.stack(list(orders))
+    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    ranks = torch.empty_like(order).scatter_(1, order, places)
+    which = torch.zeros_like(cuts) if which is None else which
+    return Removal(ranks, cuts.to(order.device), which.to(order.device), segments)
+
+
+class Run:
+    """The model and its images, and how what is removed looks.
+
+    Args:
+        forward_func, inputs, target, additional_forward_args, perturber, perturbations_per_eval,
+            generator, show_progress: see :func:`captum_ext.metrics.occlusion.occlusion_curves`.
+
+    Raises:
+        TypeError, ValueError: an argument of a wrong type, or out of its range.
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        inputs: Tensor,
+        target: Any,
+        additional_forward_args: Any,
+        perturber: Perturber,
+        perturbations_per_eval: int | None = None,
+        generator: GeneratorLike = None,
+        show_progress: bool = False,
+    ) -> None:
+        check_forward_func(forward_func)
+        if not isinstance(perturber, Perturber):
+            raise TypeError(f"perturber must be a Perturber; got {type(perturber).__name__}")
+        (self.images,) = check_images(inputs, target, additional_forward_args)
+        self.perturber = perturber
+        self.seed = seed_of(generator)
+        batch_size = None
+        if perturbations_per_eval is not None:
+            each = check_int(perturbations_per_eval, "perturbations_per_eval", minimum=1)
+            batch_size = each * len(self.images)
+        self.evaluator = Evaluator(
+            forward_func,
+            target,
+            additional_forward_args,
+            batch_size=batch_size,
+            show_progress=show_progress,
+            description="occlusion",
+        )
+
+    def outputs(self, removals: Sequence[Removal]) -> Tensor:
+        """The outputs of all samples ``[B, N]``, means over the perturber's versions."""
+        n_samples, versions = len(removals[0].cuts), self.perturber.versions
+        examples = [
+            PerturbedExample(
+                (image,), (self.perturber,), n_samples, partial(each.keep, image=image), self.seed
+            )
+            for image, each in zip(self.images, removals, strict=True)
+        ]
+        self.evaluator.target = target_or_predicted(
+            self.evaluator.forward_func,
+            self.images,
+            self.evaluator.target,
+            self.evaluator.additional_forward_args,
+        )
+        rows = [n_samples * versions] * len(examples)
+        outputs = torch.stack(self.evaluator.each(self.images, perturb_each(examples), rows))
+        return outputs.reshape(len(examples), n_samples, versions).mean(2)
+
+
+def relevances_of(
+    attributions: Any, images: Tensor, segments: Segments | Sequence[Segments] | None
+) -> tuple[list[Tensor], list[Segments | None]]:
+    """For each image the relevance ``[P]`` of its pixels or segments, and the segments.
+
+    Warns:
+        UserWarning: a relevance that is the same everywhere.
+
+    Raises:
+        TypeError, ValueError: attributions or segments that do not fit the images.
+    """
+    found: list[Segments | None] = [None] * len(images)
+    if segments is None:
+        relevances = list(pixel_relevance(attributions, images).flatten(1))
+    else:
+        several = [segments] * len(images) if isinstance(segments, Segments) else list(segments)
+        if len(several) != len(images) or len(attributions) != len(images):
+            raise ValueError(
+                f"attributions and segments must be as many as the {len(images)} images; got "
+                f"{len(attributions)} and {len(several)}"
+            )
+        found = [
+            check_segments(each, x, "segments") for each, x in zip(several, images, strict=True)
+        ]
+        relevances = [
+            _check_scores(scores, own) for scores, own in zip(attributions, several, strict=True)
+        ]
+    equal = [number for number, each in enumerate(relevances) if bool((each == each[0]).all())]
+    if equal:
+        warnings.warn(
+            f"attributions of examples {equal} are the same everywhere: they rank nothing, and "
+            "what is removed goes by its index",
+            stacklevel=3,
+        )
+    return relevances, found
+
+
+def _check_scores(scores: Any, segments: Segments) -> Tensor:
+    if not isinstance(scores, Tensor) or scores.shape != (len(segments),):
+        what = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(
+            f"attributions must be one score for each of the {len(segments)} segments; got {what}"
+        )
+    if not torch.isfinite(scores).all():
+        raise ValueError("attributions must be finite; got NaN or infinite values")
+    return scores.detach()
