@@ -2,7 +2,8 @@
 
 Every method of captum_ext itself (or of a third party) that needs no torch module has an adapter of
 the same name here, made from its spec. :class:`IG2` and :class:`GuidedIG` have files of their own,
-because they take the arguments of their published NumPy versions. After ``captum_ext.register()``
+because they take the arguments of their published NumPy versions, :class:`SegmentPerturbation`
+because it is put together from parts. After ``captum_ext.register()``
 the adapters can be imported from ``saliency.core`` too (where PAIR's own ``GuidedIG`` stays what it
 is). :class:`FromCaptum` runs any Captum method.
 """
@@ -22,11 +23,16 @@ from captum_ext.spec import MethodSpec
 from saliency_adapters.from_captum import FromCaptum
 from saliency_adapters.guided_ig import GuidedIG
 from saliency_adapters.ig2 import IG2
+from saliency_adapters.segment_perturbation import SegmentPerturbation
 
-__all__ = ["IG2", "FromCaptum", "GuidedIG", "adapters", "namespace"]
+__all__ = ["IG2", "FromCaptum", "GuidedIG", "SegmentPerturbation", "adapters", "namespace"]
 
 #: The adapters that are written by hand, by the name of their method.
-_WRITTEN: dict[str, type[CoreSaliency]] = {"guided_ig": GuidedIG, "ig2": IG2}
+_WRITTEN: dict[str, type[CoreSaliency]] = {
+    "guided_ig": GuidedIG,
+    "ig2": IG2,
+    "segment_perturbation": SegmentPerturbation,
+}
 
 
 def adapters() -> dict[str, type[CoreSaliency]]:
