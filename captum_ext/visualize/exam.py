@@ -1,8 +1,4 @@
-"""Figures. Each function draws into a matplotlib figure and returns it; nothing is shown or saved.
-
-``captum.attr.visualization`` clips outliers before it draws, which hides a single important pixel;
-heat maps whose extremes matter are therefore drawn here, on a symmetric red-blue scale.
-"""
+"""The exam's figure: what every method says about one image."""
 
 from __future__ import annotations
 
@@ -16,14 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-#: Red is evidence for the class, blue against it.
-SIGNED_COLORS = "RdBu_r"
+from captum_ext.visualize.heat_map import draw_signed
+from captum_ext.visualize.style import BAD, GOOD, INK, bare
+
 COLUMNS = 9
 CROP = 5
 # Inches: a heat map's column, a row with its captions, the side panels, the title.
 _CELL, _ROW, _SIDE, _HEAD = 1.3, 1.56, 2.2, 0.5
-_INK = "#222222"
-_GOOD, _BAD = "#1a7f37", "#b42318"
 
 
 @dataclass(frozen=True)
@@ -41,25 +36,6 @@ class Panel:
     heat_map: Tensor
     right: bool | None
     note: str
-
-
-def draw_signed(axes: Axes, values: Tensor | np.ndarray) -> None:
-    """Draws one heat map on a symmetric red-blue scale; white is zero.
-
-    Args:
-        axes: where to draw.
-        values: ``[H, W]``.
-
-    Example:
-        >>> axes = Figure().subplots()
-        >>> draw_signed(axes, np.array([[-1.0, 2.0]]))
-        >>> axes.images[0].get_clim() == (-2.0, 2.0)
-        True
-    """
-    array = np.asarray(values)
-    bound = float(np.abs(array[np.isfinite(array)]).max(initial=0.0)) or 1.0
-    axes.imshow(array, cmap=SIGNED_COLORS, vmin=-bound, vmax=bound, interpolation="nearest")
-    _bare(axes)
 
 
 def exam_figure(
@@ -96,7 +72,7 @@ def exam_figure(
     height = _HEAD + max(2 * bands * _ROW, 2 * _SIDE)
     figure = Figure(figsize=(2 * _SIDE + columns * _CELL, height), dpi=100, facecolor="white")
     figure.suptitle(
-        title, x=0.012, y=1 - 0.12 / height, ha="left", va="top", fontsize=11, color=_INK
+        title, x=0.012, y=1 - 0.12 / height, ha="left", va="top", fontsize=11, color=INK
     )
     outer = figure.add_gridspec(
         1,
@@ -122,8 +98,8 @@ def exam_figure(
 
 def _draw_whole(axes: Axes, panel: Panel, heat: np.ndarray) -> None:
     draw_signed(axes, heat)
-    axes.set_title(panel.title, fontsize=7.5, color=_INK, pad=3)
-    axes.set_xlabel(f"{heat.min():.1e} … {heat.max():.1e}", fontsize=6, color=_INK, labelpad=2)
+    axes.set_title(panel.title, fontsize=7.5, color=INK, pad=3)
+    axes.set_xlabel(f"{heat.min():.1e} … {heat.max():.1e}", fontsize=6, color=INK, labelpad=2)
 
 
 def _draw_middle(axes: Axes, panel: Panel, heat: np.ndarray) -> None:
@@ -131,19 +107,19 @@ def _draw_middle(axes: Axes, panel: Panel, heat: np.ndarray) -> None:
     reach = min(CROP // 2, row, col, heat.shape[0] - row - 1, heat.shape[1] - col - 1)
     crop = heat[row - reach : row + reach + 1, col - reach : col + reach + 1]
     draw_signed(axes, crop)
-    axes.add_patch(Rectangle((reach - 0.5, reach - 0.5), 1, 1, fill=False, edgecolor=_INK))
-    color = _INK if panel.right is None else _GOOD if panel.right else _BAD
+    axes.add_patch(Rectangle((reach - 0.5, reach - 0.5), 1, 1, fill=False, edgecolor=INK))
+    color = INK if panel.right is None else GOOD if panel.right else BAD
     axes.set_xlabel(panel.note, fontsize=6.5, color=color, labelpad=2)
 
 
 def _draw_facts(figure: Figure, place: Any, image: Tensor, facts: Sequence[str]) -> None:
     axes = figure.add_subplot(place[0])
     axes.imshow(image[0].detach().cpu().numpy(), cmap="gray", vmin=0, vmax=1)
-    _bare(axes)
+    bare(axes)
     axes.set_anchor("NW")
     text = figure.add_subplot(place[1])
     text.axis("off")
-    text.text(0, 0.98, "\n".join(facts), fontsize=8, va="top", color=_INK, linespacing=1.5)
+    text.text(0, 0.98, "\n".join(facts), fontsize=8, va="top", color=INK, linespacing=1.5)
 
 
 def _draw_top_classes(figure: Figure, place: Any, top_classes: Sequence[tuple[str, float]]) -> None:
@@ -151,17 +127,9 @@ def _draw_top_classes(figure: Figure, place: Any, top_classes: Sequence[tuple[st
     positions = range(len(top_classes))
     axes.barh(positions, [value for _, value in top_classes], color="#7a9cc6", height=0.62)
     for position, (name, value) in enumerate(top_classes):
-        axes.text(0.02, position, f"{name}: {value:.2g}", va="center", fontsize=7.5, color=_INK)
+        axes.text(0.02, position, f"{name}: {value:.2g}", va="center", fontsize=7.5, color=INK)
     axes.set_xlim(0, 1)
     axes.invert_yaxis()
-    axes.set_title("top classes", fontsize=8, color=_INK, loc="left", pad=3)
-    _bare(axes)
+    axes.set_title("top classes", fontsize=8, color=INK, loc="left", pad=3)
+    bare(axes)
     axes.spines[:].set_visible(False)
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_edgecolor("#bbbbbb")
-        spine.set_linewidth(0.6)

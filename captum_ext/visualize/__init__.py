@@ -1,0 +1,31 @@
+"""Figures. Each function draws into a matplotlib figure and returns it; nothing is shown or saved.
+
+- heat maps over an image, and plain ones on a signed scale;
+- the image with its best segments kept, the rest perturbed;
+- the curves of the occlusion metrics;
+- the exam's figure.
+"""
+
+from captum_ext.visualize.curves import curves_figure, draw_curves
+from captum_ext.visualize.exam import COLUMNS, CROP, Panel, exam_figure
+from captum_ext.visualize.heat_map import (
+    SIGNED_COLORS,
+    draw_heat_map_over_image,
+    draw_signed,
+    heat_map_over_image,
+)
+from captum_ext.visualize.segments import keep_segments
+
+__all__ = [
+    "COLUMNS",
+    "CROP",
+    "SIGNED_COLORS",
+    "Panel",
+    "curves_figure",
+    "draw_curves",
+    "draw_heat_map_over_image",
+    "draw_signed",
+    "exam_figure",
+    "heat_map_over_image",
+    "keep_segments",
+]
