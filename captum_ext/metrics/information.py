@@ -97,10 +97,11 @@ def softmax_information_curve(
 
     Example:
         >>> images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, 2))
-        >>> area = softmax_information_curve(model, images, images, min_pred_value=0)
-        >>> bool(0 <= area <= 1)
-        True
+        >>> images[..., 8, 8] = 1
+        >>> def model(x):
+        ...     return torch.stack([0 * x[:, 0, 8, 8], 9 * x[:, 0, 8, 8] - 7], dim=1)
+        >>> softmax_information_curve(model, images, images) > 0.9
+        tensor([True])
     """
     values = _PROBABILITIES[check_choice(output, "output", _PROBABILITIES)]
     check_number(min_pred_value, "min_pred_value", low=0, high=1)

@@ -22,8 +22,8 @@ class Inpaint(Perturber):
 
     A pixel counts as removed where less than half of it is to be kept, so soft edges become hard.
     Where nothing is kept, there is nothing to fill from, and the image's mean color stands in. The
-    work is done on the CPU, one image after the other, in float32 (``"biharmonic"``: float64); the
-    published version rounds to bytes.
+    work is done on the CPU, one image after the other. OpenCV fills in 256 levels over the image's
+    range (the published version gives the whole image as bytes from 0 to 255).
 
     Args:
         method: ``"telea"`` or ``"navier-stokes"`` (OpenCV; ``pip install 'captum_ext[inpaint]'``),
@@ -55,27 +55,25 @@ class Inpaint(Perturber):
         mean = image.flatten(1).mean(1)[:, None, None].expand_as(image)
         inpaint = _biharmonic if self.method == "biharmonic" else self._with_opencv
 
-        def one(kept: np.ndarray) -> Tensor:
+        def one(kept: Tensor) -> Tensor:
             if not kept.any():
                 return mean
             if kept.all():
                 return image
-            return torch.from_numpy(inpaint(channels, ~kept)).to(image)
+            filled = torch.from_numpy(inpaint(channels, ~kept.cpu().numpy())).to(image)
+            return torch.where(kept, image, filled)
 
-        def fill(rows: Tensor, masks: Tensor) -> Tensor:
-            kept = (masks >= 0.5).cpu().numpy()
-            return torch.stack([one(each) for each in kept])
-
-        return fill
+        return lambda rows, masks: torch.stack([one(each) for each in masks >= 0.5])
 
     def _with_opencv(self, channels: np.ndarray, removed: np.ndarray) -> np.ndarray:
         cv2 = _opencv()
         flag = cv2.INPAINT_TELEA if self.method == "telea" else cv2.INPAINT_NS
+        # In bytes: what OpenCV adds along a gradient is about one unit, whatever the range.
+        low, reach = channels.min(), np.ptp(channels) or 1.0
+        planes = np.round((channels - low) / reach * BYTES).astype(np.uint8)
         hole = removed.astype(np.uint8)
-        # One channel at a time, because OpenCV takes three only as bytes; in their range, because
-        # Telea's method adds a step of about one unit along the gradient.
-        planes = (np.ascontiguousarray(BYTES * plane, dtype=np.float32) for plane in channels)
-        return np.stack([cv2.inpaint(plane, hole, self.radius, flag) / BYTES for plane in planes])
+        filled = [cv2.inpaint(np.ascontiguousarray(p), hole, self.radius, flag) for p in planes]
+        return np.stack(filled) / BYTES * reach + low
 
     def __repr__(self) -> str:
         return f"Inpaint({self.method!r}, radius={self.radius})"
