@@ -16,54 +16,27 @@ Source: Blücher et al., TMLR 2024 (arXiv 2401.06654): LIF, MIF, SRG; Petsiuk et
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from captum_ext.baselines import blur
 from captum_ext.checks import check_choice, check_int
-from captum_ext.metrics.removal import Removal, Run, relevances_of, removal
+from captum_ext.metrics.removal import (
+    TIES,
+    OcclusionCurves,
+    Run,
+    least_and_most_relevant,
+    relevances_of,
+    removal,
+)
 from captum_ext.perturbation import Perturber, Segments, SolidColor, Transformed
 from captum_ext.randomness import GeneratorLike
 
 #: Standard deviation of the blur from which insertion starts, in pixels; that of RISE's authors.
 INSERTION_BLUR = 5.0
-TIES = ("index", "numpy")
-
-
-class OcclusionCurves(NamedTuple):
-    """The model's outputs as more and more is removed.
-
-    Attributes:
-        lif: ``[B, K]``, the least relevant removed first.
-        mif: ``[B, K]``, the most relevant removed first.
-    """
-
-    lif: Tensor
-    mif: Tensor
-
-    def normalized(self) -> OcclusionCurves:
-        """Each curve from 1 (nothing removed) to 0 (all removed).
-
-        An example whose output is the same with nothing and with all removed becomes NaN, with a
-        warning.
-
-        Example:
-            >>> OcclusionCurves(torch.tensor([[3.0, 2.0, 1.0]]), torch.tensor([[3.0, 1.0, 1.0]])
-            ...     ).normalized().mif
-            tensor([[1., 0., 0.]])
-        """
-        flat = (self.lif[:, 0] == self.lif[:, -1]).nonzero().flatten().tolist()
-        if flat:
-            warnings.warn(
-                f"the output of examples {flat} is the same with all removed: no normalized curve",
-                stacklevel=2,
-            )
-        return OcclusionCurves(*(_normalized(curve) for curve in self))
 
 
 def occlusion_curves(
@@ -140,7 +113,7 @@ def occlusion_curves(
         )
     outputs = run.outputs(
         [
-            _least_and_most(relevance, n_steps, ties, own)
+            least_and_most_relevant(relevance, n_steps, ties, own)
             for relevance, own in zip(relevances, segments_of, strict=True)
         ]
     )
@@ -331,21 +304,6 @@ def _curves(
     return curves.normalized() if normalize else curves
 
 
-def _least_and_most(
-    relevance: Tensor, n_steps: int, ties: str, segments: Segments | None
-) -> Removal:
-    """The least relevant first in ``n_steps`` samples, then the most relevant in those between."""
-    if ties == "numpy":
-        least = torch.from_numpy(np.argsort(relevance.cpu().double().numpy())).to(relevance.device)
-        most = least.flip(0)
-    else:
-        least, most = (relevance.argsort(stable=True, descending=down) for down in (False, True))
-    # Halves go to even numbers, as Python rounds them.
-    cuts = torch.linspace(0, len(relevance), n_steps, dtype=torch.float64).round().long()
-    which = torch.tensor([0] * n_steps + [1] * (n_steps - 2))
-    return removal([least, most], torch.cat([cuts, cuts[1:-1]]), which, segments)
-
-
 def _in_steps(
     attributions: Any, images: Tensor, step_size: int | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -360,7 +318,3 @@ def _in_steps(
 
 def _area(curves: Tensor) -> Tensor:
     return torch.trapezoid(curves, dim=1) / (curves.shape[1] - 1)
-
-
-def _normalized(curve: Tensor) -> Tensor:
-    return (curve - curve[:, -1:]) / (curve[:, :1] - curve[:, -1:])

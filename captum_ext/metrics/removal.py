@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,40 @@ from captum_ext.perturbation.rows import PerturbedExample, perturb_each
 from captum_ext.perturbation.segments import check_segments
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.targets import check_images
+
+#: How ties are ordered.
+TIES = ("index", "numpy")
+
+
+class OcclusionCurves(NamedTuple):
+    """The model's outputs as more and more is removed.
+
+    Attributes:
+        lif: ``[B, K]``, the least relevant removed first.
+        mif: ``[B, K]``, the most relevant removed first.
+    """
+
+    lif: Tensor
+    mif: Tensor
+
+    def normalized(self) -> OcclusionCurves:
+        """Each curve from 1 (nothing removed) to 0 (all removed).
+
+        An example whose output is the same with nothing and with all removed becomes NaN, with a
+        warning.
+
+        Example:
+            >>> OcclusionCurves(torch.tensor([[3.0, 2.0, 1.0]]), torch.tensor([[3.0, 1.0, 1.0]])
+            ...     ).normalized().mif
+            tensor([[1., 0., 0.]])
+        """
+        flat = (self.lif[:, 0] == self.lif[:, -1]).nonzero().flatten().tolist()
+        if flat:
+            warnings.warn(
+                f"the output of examples {flat} is the same with all removed: no normalized curve",
+                stacklevel=2,
+            )
+        return OcclusionCurves(*(_normalized(curve) for curve in self))
 
 
 @dataclass(frozen=True)
@@ -69,6 +104,21 @@ def removal(
     ranks = torch.empty_like(order).scatter_(1, order, places)
     which = torch.zeros_like(cuts) if which is None else which
     return Removal(ranks, cuts.to(order.device), which.to(order.device), segments)
+
+
+def least_and_most_relevant(
+    relevance: Tensor, n_steps: int, ties: str, segments: Segments | None
+) -> Removal:
+    """The least relevant first in ``n_steps`` samples, then the most relevant in those between."""
+    if ties == "numpy":
+        least = torch.from_numpy(np.argsort(relevance.cpu().double().numpy())).to(relevance.device)
+        most = least.flip(0)
+    else:
+        least, most = (relevance.argsort(stable=True, descending=down) for down in (False, True))
+    # Halves go to even numbers, as Python rounds them.
+    cuts = torch.linspace(0, len(relevance), n_steps, dtype=torch.float64).round().long()
+    which = torch.tensor([0] * n_steps + [1] * (n_steps - 2))
+    return removal([least, most], torch.cat([cuts, cuts[1:-1]]), which, segments)
 
 
 class Run:
@@ -178,3 +228,7 @@ def _check_scores(scores: Any, segments: Segments) -> Tensor:
     if not torch.isfinite(scores).all():
         raise ValueError("attributions must be finite; got NaN or infinite values")
     return scores.detach()
+
+
+def _normalized(curve: Tensor) -> Tensor:
+    return (curve - curve[:, -1:]) / (curve[:, :1] - curve[:, -1:])
