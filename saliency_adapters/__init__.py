@@ -63,6 +63,10 @@ def namespace() -> tuple[ModuleType, Mapping[str, type]]:
     return saliency.core, _adapters()
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_adapters()})
+
+
 def __getattr__(name: str) -> type[CoreSaliency]:
     try:
         return _adapters()[name]

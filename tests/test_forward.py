@@ -159,3 +159,25 @@ def test_preprocessed_refuses_bad_statistics(mean, std, message):
 def test_preprocessed_refuses_another_number_of_channels():
     with pytest.raises(ValueError, match="inputs must have 3 channels"):
         Preprocessed(nn.Identity(), [0.5] * 3, [0.5] * 3)(torch.zeros(1, 1, 4, 4))
+
+
+class Flattening(nn.Module):
+    """Flattens by view(), as many a tutorial's network."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 5)
+
+    def forward(self, x):
+        return self.linear(self.conv(x).view(-1, 4 * 36))
+
+
+def test_a_model_that_flattens_by_view_gets_its_rows_contiguous(images):
+    torch.manual_seed(0)
+    flattening, masks = Flattening().eval(), masks_of(7)
+    result = Evaluator(flattening, target=2, batch_size=4)(images, masked(images, masks), 7)
+    with torch.no_grad():
+        expected = torch.stack([flattening(image * masks[:, None])[:, 2] for image in images])
+    torch.testing.assert_close(result, expected)
+    gradient = Evaluator(flattening, target=2).gradients((images,), torch.arange(3))
+    assert gradient[0].shape == images.shape

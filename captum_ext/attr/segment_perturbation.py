@@ -25,13 +25,12 @@ from captum.log import log_usage
 from torch import Tensor
 
 from captum_ext.checks import as_tuple, check_choice, check_forward_func, check_int
-from captum_ext.forward import Evaluator
+from captum_ext.forward import Evaluator, rows_per_call
 from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, Segments
-from captum_ext.perturbation.feature_masks import check_feature_mask, one_for_each
 from captum_ext.perturbation.rows import perturb_each
 from captum_ext.perturbation.sampled import SampledExample
 from captum_ext.perturbation.samplers import check_samples
-from captum_ext.perturbation.segments import check_segments
+from captum_ext.perturbation.segmented import one_for_each_of, segmented
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 from captum_ext.targets import check_images
 
@@ -41,7 +40,8 @@ class SegmentAttribution:
     """What is known of one example's segments.
 
     Attributes:
-        scores: ``[S]``; of several inputs, the segments of the first one come first.
+        scores: ``[S]``; of several inputs, the segments of the first one come first (with a
+            feature mask, the features by their number).
         segments: of the image; a tuple, where inputs is one.
         samples: ``[N, S]`` of bool, True where a segment was kept.
         outputs: ``[N]``, the model's.
@@ -78,8 +78,8 @@ class SegmentPerturbation(PerturbationAttribution):
         torch.Size([5, 3, 4, 4])
     """
 
-    #: Samples, where ``attribute`` is not told how many; None leaves it to the sampler.
-    n_samples: int | None = None
+    #: Samples, where neither ``attribute`` nor the sampler says how many.
+    n_samples: int = 1000
 
     def __init__(
         self,
@@ -90,10 +90,10 @@ class SegmentPerturbation(PerturbationAttribution):
         attributer: Attributer,
     ) -> None:
         check_forward_func(forward_func)
-        _check_parts("segmenter", segmenter, Callable)
-        _check_parts("sampler", sampler, Callable)
-        _check_parts("perturber", perturber, Perturber)
-        _check_parts("attributer", attributer, Attributer)
+        _check_parts("segmenter", as_tuple(segmenter), Callable)
+        _check_parts("sampler", (sampler,), Callable)
+        _check_parts("perturber", as_tuple(perturber), Perturber)
+        _check_parts("attributer", (attributer,), Attributer)
         super().__init__(forward_func)
         self.segmenter = segmenter
         self.sampler = sampler
@@ -118,11 +118,14 @@ class SegmentPerturbation(PerturbationAttribution):
         Args:
             inputs: images ``[B, C, H, W]`` of a floating-point dtype, or a tuple of such tensors,
                 whose segments are sampled together.
-            n_samples: samples for each example. One that keeps all segments, and one that keeps
-                none, come on top where the attributer needs them and the sampler gives none.
+            n_samples: samples for each example; None takes all of a sampler that has a number of
+                its own, of others as many as the paper does (in general 1,000). One that keeps all
+                segments, and one that keeps none, come on top where the attributer needs them and
+                the sampler gives none.
             per: ``"pixel"`` blends the scores where soft segments overlap, ``"segment"`` gives
                 each pixel the score of the segment to which it belongs most.
-            feature_mask: segments with hard edges in Captum's form, in place of the segmenter's.
+            feature_mask: segments with hard edges in Captum's form, in place of the segmenter's; a
+                number that several inputs bear is one feature.
             perturbations_per_eval: perturbed versions of each example that go into the model
                 together; None chooses by device and size.
             generator: seed or torch.Generator of the samples and of what the perturber draws.
@@ -183,11 +186,9 @@ class SegmentPerturbation(PerturbationAttribution):
             [torch.Size([1, 3, 14, 14]), torch.Size([1, 3, 14, 14])]
         """
         check_choice(per, "per", ("pixel", "segment"))
-        attributers = list(attributers)
-        if not attributers:
-            raise ValueError("attributers must be at least one; got none")
-        for attributer in attributers:
-            _check_parts("attributers", attributer, Attributer)
+        if not isinstance(attributers, Sequence) or not attributers:
+            raise TypeError(f"attributers must be a list of at least one; got {attributers!r}")
+        _check_parts("attributers", tuple(attributers), Attributer)
         tensors = check_images(inputs, target, additional_forward_args)
         told = self._ask(tensors, attributers, target, additional_forward_args, **settings)
         results = []
@@ -247,31 +248,41 @@ class SegmentPerturbation(PerturbationAttribution):
         show_progress: bool = False,
     ) -> list[tuple[SampledExample, Tensor]]:
         """Every example with its samples, and the model's outputs for them."""
-        n_samples = self.n_samples if n_samples is None else check_int(n_samples, "n_samples", 1)
-        batch_size = None
-        if perturbations_per_eval is not None:
-            each = check_int(perturbations_per_eval, "perturbations_per_eval", minimum=1)
-            batch_size = each * len(tensors[0])
-        seed = seed_of(generator)
-        masks = [
-            None if mask is None else check_feature_mask(mask, x)
-            for mask, x in zip(one_for_each(feature_mask, tensors), tensors, strict=True)
-        ]
-        examples = [
-            self._sample(
-                tuple(x[number] for x in tensors),
-                [None if mask is None else mask[number] for mask in masks],
-                attributers,
-                n_samples,
-                seed,
+        if n_samples is not None:
+            check_int(n_samples, "n_samples", minimum=1)
+        elif not getattr(self.sampler, "decides_count", False):
+            n_samples = self.n_samples
+        # Every example reads the same streams, so that none depends on its batch mates.
+        stream = example_generator(seed_of(generator))
+        sampler_seed, perturber_seed = seed_of(stream), seed_of(stream)
+        drawn: dict[int, Tensor] = {}
+        examples = []
+        for images, segments, columns, total in segmented(tensors, self.segmenter, feature_mask):
+            if total not in drawn:
+                samples = self.sampler(total, n_samples, sampler_seed)
+                drawn[total] = check_samples(samples, total).to(images[0].device)
+            perturbers = one_for_each_of(self.perturber, images, "perturber")
+            examples.append(
+                SampledExample(
+                    images,
+                    segments,
+                    columns,
+                    perturbers,
+                    drawn[total],
+                    attributers,
+                    perturber_seed,
+                )
             )
-            for number in range(len(tensors[0]))
-        ]
+
+        def check(scores: Tensor) -> None:
+            for attributer in attributers:
+                attributer.check_outputs(scores)
+
         evaluator = Evaluator(
             self.forward_func,
             target,
             additional_forward_args,
-            batch_size=batch_size,
+            batch_size=rows_per_call(perturbations_per_eval, len(tensors[0])),
             show_progress=show_progress,
             description=type(self).__name__,
         )
@@ -279,43 +290,17 @@ class SegmentPerturbation(PerturbationAttribution):
             tensors,
             perturb_each([example.rows for example in examples]),
             [example.n_rows for example in examples],
+            check,
         )
-        return list(zip(examples, outputs, strict=True))
-
-    def _sample(
-        self,
-        images: tuple[Tensor, ...],
-        masks: Sequence[Tensor | None],
-        attributers: Sequence[Attributer],
-        n_samples: int | None,
-        seed: int,
-    ) -> SampledExample:
-        segmenters = _each_of("segmenter", self.segmenter, images)
-        segments = tuple(
-            check_segments(segmenter(image), image) if mask is None else _segments(mask)
-            for segmenter, image, mask in zip(segmenters, images, masks, strict=True)
-        )
-        # Every example reads the same stream, so that none depends on its batch mates.
-        stream = example_generator(seed)
-        n_segments = sum(map(len, segments))
-        drawn = check_samples(self.sampler(n_segments, n_samples, stream), n_segments)
-        perturbers = _each_of("perturber", self.perturber, images)
-        return SampledExample(images, segments, perturbers, drawn, attributers, stream)
+        return [
+            (example, output.to(tensors[0].device))
+            for example, output in zip(examples, outputs, strict=True)
+        ]
 
 
-def _check_parts(name: str, value: Any, kind: Any) -> None:
-    """Refuses a part, or one of several, that is not of its kind."""
-    for each in as_tuple(value):
-        if not isinstance(each, kind):
+def _check_parts(name: str, parts: tuple[Any, ...], kind: Any) -> None:
+    """Refuses parts that are not of their kind."""
+    for each in parts:
+        if not isinstance(each, kind) or isinstance(each, type):
             what = "a function" if kind is Callable else f"of the class {kind.__name__}"
             raise TypeError(f"{name} must be {what}; got {type(each).__name__}")
-
-
-def _each_of(name: str, part: Any, images: tuple[Tensor, ...]) -> tuple[Any, ...]:
-    """One part for each image: the one for all, or as many as given."""
-    return one_for_each(part, images, name) if isinstance(part, tuple) else (part,) * len(images)
-
-
-def _segments(mask: Tensor) -> Segments:
-    """Segments from a feature mask, which counts on from one input to the next."""
-    return Segments(mask - mask.min())

@@ -6,6 +6,7 @@ Each takes the settings of its paper or of its authors' code, and any other part
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -75,12 +76,14 @@ class Preset(SegmentPerturbation):
         perturber: Perturber | tuple[Perturber, ...] | None = None,
         attributer: Attributer | None = None,
     ) -> None:
+        # A copy, so that whoever changes a part changes it here only.
+        own = deepcopy(self.parts)
         super().__init__(
             forward_func,
-            segmenter or self.parts.segmenter,
-            sampler or self.parts.sampler,
-            perturber or self.parts.perturber,
-            attributer or self.parts.attributer,
+            own.segmenter if segmenter is None else segmenter,
+            own.sampler if sampler is None else sampler,
+            own.perturber if perturber is None else perturber,
+            own.attributer if attributer is None else attributer,
         )
 
 
@@ -88,8 +91,10 @@ class RISE(Preset):
     """RISE: randomized input sampling, the mean score of the masks that show a cell.
 
     By default 4,000 samples of a 7 x 7 grid with bilinear edges, each cell kept with p = 0.5, the
-    rest black. The original moreover shifts each mask by a random part of a cell; here masks stay
-    where they are, so that every cell has a score.
+    rest black (0, which is gray in normalized images: see
+    :class:`captum_ext.forward.Preprocessed`). The original moreover shifts each mask by a random
+    part of a cell; here masks stay where they are, so that every cell has a score. Other settings
+    are other parts: ``RISE(model, Grid(9, 9, "bilinear"), BernoulliSampler(0.3))``.
 
     Takes the arguments of :class:`Preset`.
 

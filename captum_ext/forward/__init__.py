@@ -10,6 +10,7 @@ from captum_ext.forward.batches import (
     as_channels_last,
     batch_size_or_default,
     default_batch_size,
+    rows_per_call,
 )
 from captum_ext.forward.evaluator import Evaluator, Perturb
 from captum_ext.forward.preprocessed import Normalize, Preprocessed
@@ -25,4 +26,5 @@ __all__ = [
     "batch_size_or_default",
     "count_passes",
     "default_batch_size",
+    "rows_per_call",
 ]

@@ -50,6 +50,18 @@ def batch_size_or_default(
     return check_int(internal_batch_size, "internal_batch_size", minimum=1)
 
 
+def rows_per_call(perturbations_per_eval: int | None, n_examples: int) -> int | None:
+    """Captum's ``perturbations_per_eval``, of each example, as rows of a batch; None stays None.
+
+    Example:
+        >>> rows_per_call(4, n_examples=3)
+        12
+    """
+    if perturbations_per_eval is None:
+        return None
+    return n_examples * check_int(perturbations_per_eval, "perturbations_per_eval", minimum=1)
+
+
 def as_channels_last(tensor: Tensor) -> Tensor:
     """A 4-d tensor in the memory layout that convolutions prefer; any other as it is."""
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor

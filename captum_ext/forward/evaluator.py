@@ -39,7 +39,7 @@ class Evaluator:
         additional_forward_args: passed to ``forward_func`` after the inputs; a tensor with one
             row per example follows its example.
         batch_size: rows per call of the model; None chooses by device and size of an example.
-        channels_last: memory layout of 4-d batches.
+        channels_last: memory layout of 4-d batches; given up where the model cannot do with it.
         autocast: a lower precision to compute in (``torch.bfloat16``), or None.
         show_progress: a bar on stderr.
         description: the bar's label.
@@ -100,13 +100,18 @@ class Evaluator:
         return torch.stack(self._collect(inputs, perturb, counts, self.scores))
 
     def each(
-        self, inputs: Tensor | tuple[Tensor, ...], perturb: Perturb, n_samples: Sequence[int]
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        perturb: Perturb,
+        n_samples: Sequence[int],
+        check: Callable[[Tensor], None] | None = None,
     ) -> list[Tensor]:
         """One number for each row, where examples differ in their number of samples.
 
         Args:
             inputs, perturb: see :meth:`__call__`.
             n_samples: perturbed inputs of each example.
+            check: called with the scores of each batch, to stop at once if they do not do.
 
         Returns:
             For each example ``[n_samples]``.
@@ -114,7 +119,7 @@ class Evaluator:
         Raises:
             ValueError: as :meth:`__call__`, and where ``target`` leaves several numbers.
         """
-        return self._collect(inputs, perturb, n_samples, self.one_score_each)
+        return self._collect(inputs, perturb, n_samples, self.one_score_each, check)
 
     def _collect(
         self,
@@ -122,10 +127,13 @@ class Evaluator:
         perturb: Perturb,
         n_samples: Sequence[int],
         score: Score,
+        check: Callable[[Tensor], None] | None = None,
     ) -> list[Tensor]:
         scores: Tensor | None = None
         done = 0
         for _, samples, chunk in self.stream(inputs, perturb, n_samples, score):
+            if check is not None:
+                check(chunk)
             # One tensor from the start: many small ones, kept between the passes, would scatter
             # the heap, and the C library would then return and fetch back its memory each pass.
             if scores is None:
@@ -202,7 +210,16 @@ class Evaluator:
         # A clone of a leaf, because a model may begin with work in place.
         tensors = tuple(row.clone() if row.requires_grad else row for row in as_tuple(rows))
         if self.channels_last:
-            tensors = tuple(as_channels_last(tensor) for tensor in tensors)
+            try:
+                return self._run(tuple(as_channels_last(x) for x in tensors), examples)
+            except RuntimeError as error:
+                if "view size is not compatible" not in str(error):
+                    raise
+            # The model flattens by view(), which convolutions' channels_last outputs do not allow.
+            self.channels_last = False
+        return self._run(tuple(x.contiguous() for x in tensors), examples)
+
+    def _run(self, tensors: tuple[Tensor, ...], examples: Tensor) -> Tensor:
         precision = (
             torch.autocast(tensors[0].device.type, dtype=self.autocast)
             if self.autocast is not None

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_forward_func, check_int
-from captum_ext.forward import Evaluator
+from captum_ext.checks import check_forward_func
+from captum_ext.forward import Evaluator, rows_per_call
 from captum_ext.metrics.relevance import pixel_relevance, target_or_predicted
 from captum_ext.perturbation import Perturber, Segments
 from captum_ext.perturbation.rows import PerturbedExample, perturb_each
@@ -149,15 +149,11 @@ class Run:
         (self.images,) = check_images(inputs, target, additional_forward_args)
         self.perturber = perturber
         self.seed = seed_of(generator)
-        batch_size = None
-        if perturbations_per_eval is not None:
-            each = check_int(perturbations_per_eval, "perturbations_per_eval", minimum=1)
-            batch_size = each * len(self.images)
         self.evaluator = Evaluator(
             forward_func,
             target,
             additional_forward_args,
-            batch_size=batch_size,
+            batch_size=rows_per_call(perturbations_per_eval, len(self.images)),
             show_progress=show_progress,
             description="occlusion",
         )

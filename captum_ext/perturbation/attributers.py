@@ -11,7 +11,6 @@ of their own, :mod:`captum_ext.perturbation.ciu`.
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,11 @@ import torch
 from torch import Tensor
 
 from captum_ext.checks import check_choice, check_int
+from captum_ext.perturbation.fitting import least_squares, shapley_kernel
 from captum_ext.perturbation.samplers import check_samples
 
+#: Samples that are weighed at a time.
+CHUNK = 512
 #: By how much a probability may leave [0, 1] by rounding.
 ROUNDING = 1e-6
 
@@ -53,19 +55,30 @@ class Attributer(ABC):
             samples: ``[N, S]``.
 
         Returns:
-            ``[..., S]``, of the dtype of ``outputs``.
+            ``[..., S]``, of the dtype of ``outputs``, or of float32, if that is more precise.
 
         Raises:
             TypeError: not tensors, outputs that are not of a floating-point dtype.
             ValueError: shapes that do not fit, outputs that are not finite, or samples that say
                 too little.
         """
-        outputs, kept = check_outputs(outputs, samples, self.needs_kept, self.needs_removed)
+        precise, kept = check_outputs(outputs, samples, self.needs_kept, self.needs_removed)
         self.check(kept)
-        return self._scores(outputs, kept)
+        self.check_outputs(precise)
+        return as_precise(self._scores(precise, kept), outputs)
+
+    def check_outputs(self, outputs: Tensor) -> None:
+        """Refuses outputs that it can make nothing of, as soon as the model has given some.
+
+        Raises:
+            ValueError: they are not finite, or not what the class says.
+        """
+        if not torch.isfinite(outputs).all():
+            raise ValueError("outputs must be finite; got NaN or infinite values")
 
     @abstractmethod
-    def _scores(self, outputs: Tensor, kept: Tensor) -> Tensor: ...
+    def _scores(self, outputs: Tensor, kept: Tensor) -> Tensor:
+        """The scores, from outputs in float64 and samples on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +99,15 @@ class RiseAttributer(Attributer):
         _check_every_segment(samples, "kept")
 
     def _scores(self, outputs: Tensor, kept: Tensor) -> Tensor:
-        weights = kept.to(outputs.dtype)
-        return outputs @ weights / weights.sum(0)
+        # Part by part: with a segment for each pixel, all samples as numbers take gigabytes.
+        parts = zip(outputs.split(CHUNK, dim=-1), kept.split(CHUNK), strict=True)
+        total = outputs.new_zeros(*outputs.shape[:-1], kept.shape[1])
+        count = outputs.new_zeros(kept.shape[1])
+        for part, own in parts:
+            weights = own.to(outputs.dtype)
+            total += part @ weights
+            count += weights.sum(0)
+        return total / count
 
 
 @dataclass(frozen=True)
@@ -111,8 +131,8 @@ class LinearLimeAttributer(Attributer):
         _check_enough(samples, samples.shape[1] + 1, "a linear model")
 
     def _scores(self, outputs: Tensor, kept: Tensor) -> Tensor:
-        ones = torch.ones(len(kept), 1, dtype=torch.bool, device=kept.device)
-        return _least_squares(torch.cat([kept, ones], dim=1), outputs)[..., :-1]
+        ones = torch.ones(len(kept), 1, dtype=torch.bool)
+        return least_squares(torch.cat([kept, ones], dim=1).double(), outputs)[..., :-1]
 
 
 @dataclass(frozen=True)
@@ -122,7 +142,9 @@ class KernelShapAttributer(Attributer):
         min_phi sum_n k(|Z_n|) (f_n - f_none - phi . Z_n)^2   with   sum_s phi_s = f_all - f_none
         k(z) = (S - 1) / (C(S, z) z (S - z))
 
-    The constraint holds exactly (the published implementation gives it the weight 1e5).
+    The constraint holds exactly (the published implementation gives it the weight 1e5). Samples
+    that keep about half of many segments weigh next to nothing: those of
+    :class:`~captum_ext.perturbation.ShapSampler` tell more.
 
     Source: Lundberg and Lee, NeurIPS 2017 (arXiv 1705.07874), theorem 2.
 
@@ -137,13 +159,13 @@ class KernelShapAttributer(Attributer):
     needs_removed = True
 
     def check(self, samples: Tensor) -> None:
-        mixed = samples.any(1) & ~samples.all(1)
-        needed = samples.shape[1] - 1
-        if int(mixed.sum()) < needed:
+        n_segments = samples.shape[1]
+        mixed = int((samples.any(1) & ~samples.all(1)).sum())
+        if mixed < n_segments - 1:
             raise ValueError(
-                f"n_samples must be at least {needed + 2} for KernelSHAP with {needed + 1} "
-                f"segments ({needed} of them neither whole nor empty); got "
-                f"{int(mixed.sum())} such samples"
+                f"n_samples must be at least {n_segments + 1} for KernelSHAP with {n_segments} "
+                f"segments: the whole, the empty, and {n_segments - 1} that keep some of them; got "
+                f"{mixed} such"
             )
 
     def _scores(self, outputs: Tensor, kept: Tensor) -> Tensor:
@@ -152,12 +174,14 @@ class KernelShapAttributer(Attributer):
         gain = outputs[..., whole].mean(-1, keepdim=True) - base
         mixed = ~(whole | empty)
         z = kept[mixed].double()
-        # The last segment gets what the others leave of the gain.
-        design = z[:, :-1] - z[:, -1:]
-        rest = outputs[..., mixed].double() - base - gain * z[:, -1]
-        weights = _shapley_kernel(z.sum(1), z.shape[1]).sqrt()
-        others = _least_squares(design * weights[:, None], rest * weights).to(outputs.dtype)
-        return torch.cat([others, gain - others.sum(-1, keepdim=True)], dim=-1)
+        # Each segment gets an equal part of the gain, and the fit says how it differs from that.
+        # Rows of zero sum keep the sum of the differences at zero.
+        share = gain / z.shape[1]
+        design = z - z.mean(1, keepdim=True)
+        rest = outputs[..., mixed] - base - share * z.sum(1)
+        weights = shapley_kernel(z.sum(1), z.shape[1]).sqrt()
+        n_free = z.shape[1] - 1
+        return share + least_squares(design * weights[:, None], rest * weights, n_free)
 
 
 @dataclass(frozen=True)
@@ -208,13 +232,16 @@ class PdaAttributer(Attributer):
     def check(self, samples: Tensor) -> None:
         _check_every_segment(samples, "perturbed")
 
-    def _scores(self, outputs: Tensor, kept: Tensor) -> Tensor:
+    def check_outputs(self, outputs: Tensor) -> None:
+        super().check_outputs(outputs)
         low, high = float(outputs.min()), float(outputs.max())
         if low < -ROUNDING or high > 1 + ROUNDING:
             raise ValueError(
                 "outputs must be probabilities in [0, 1] for PDA (let forward_func end in a "
                 f"softmax); got values from {low:g} to {high:g}"
             )
+
+    def _scores(self, outputs: Tensor, kept: Tensor) -> Tensor:
         outputs = outputs.clamp(0, 1)
         removed = (~kept).to(outputs.dtype)
         if self.weighted:
@@ -226,22 +253,24 @@ class PdaAttributer(Attributer):
     def _measure(self, p: Tensor) -> Tensor:
         if self.mode == "probability":
             return p
-        # In double precision: 1 - p of a sure model is lost in float32.
-        corrected = (p.double() * self.n_train + 1) / (self.n_train + self.n_classes)
+        corrected = (p * self.n_train + 1) / (self.n_train + self.n_classes)
         if self.mode == "evidence":
             corrected = corrected / (1 - corrected)
-        return corrected.log2().to(p.dtype)
+        return corrected.log2()
 
 
 def check_outputs(
     outputs: Any, samples: Any, needs_kept: bool = False, needs_removed: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Outputs ``[..., N]`` and samples ``[N, S]`` (as bool), known to fit each other.
+    """Outputs ``[..., N]`` in float64 and samples ``[N, S]`` as bool, known to fit, on the CPU.
+
+    Scores are sums of thousands of outputs, and differences of nearly equal ones: too much for the
+    precision in which models compute. They are few numbers, so the CPU will do.
 
     Raises:
         TypeError: not tensors, outputs that are not of a floating-point dtype.
-        ValueError: shapes that do not fit, outputs that are not finite, or no sample that keeps
-            all segments, or none, where one is needed.
+        ValueError: shapes that do not fit, or no sample that keeps all segments, or none, where one
+            is needed.
     """
     kept = check_samples(samples)
     if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
@@ -252,13 +281,16 @@ def check_outputs(
             f"outputs must be [..., {len(kept)}], one for each sample; got shape "
             f"{tuple(outputs.shape)}"
         )
-    if not torch.isfinite(outputs).all():
-        raise ValueError("outputs must be finite; got NaN or infinite values")
     if needs_kept and not kept.all(1).any():
         raise ValueError("samples must hold one that keeps all segments")
     if needs_removed and kept.any(1).all():
         raise ValueError("samples must hold one that keeps no segment")
-    return outputs, kept.to(outputs.device)
+    return outputs.detach().cpu().double(), kept.cpu()
+
+
+def as_precise(scores: Tensor, outputs: Tensor) -> Tensor:
+    """Scores on the device and in the dtype of ``outputs``, or in float32, if that is better."""
+    return scores.to(outputs.device, torch.promote_types(outputs.dtype, torch.float32))
 
 
 def _check_every_segment(samples: Tensor, what: str) -> None:
@@ -278,29 +310,3 @@ def _check_enough(samples: Tensor, needed: int, what: str) -> None:
             f"n_samples must be at least {needed} for {what} of {samples.shape[1]} segments; got "
             f"{len(samples)}"
         )
-
-
-def _least_squares(design: Tensor, values: Tensor) -> Tensor:
-    """The smallest ``w [..., S]`` among those that minimize ``||design w - values||``."""
-    # In double precision and on the CPU, the only place where torch can tell the rank.
-    a = design.double().cpu()
-    b = values.double().cpu().reshape(-1, len(a)).T
-    solution = torch.linalg.lstsq(a, b, driver="gelsy")
-    if int(solution.rank) < a.shape[1]:
-        warnings.warn(
-            f"the samples leave the fit open: {a.shape[1]} coefficients, rank "
-            f"{int(solution.rank)}; the smallest coefficients are taken, more samples would help",
-            stacklevel=4,
-        )
-    result: Any = solution.solution.T.reshape(*values.shape[:-1], a.shape[1])
-    return result.to(values.device, values.dtype)
-
-
-def _shapley_kernel(sizes: Tensor, n_segments: int) -> Tensor:
-    """``k(z)`` up to a constant factor: binomials of many segments leave the range of floats."""
-    total = torch.tensor(float(n_segments), dtype=torch.float64, device=sizes.device)
-    log_binomial = (
-        torch.lgamma(total + 1) - torch.lgamma(sizes + 1) - torch.lgamma(total - sizes + 1)
-    )
-    log_kernel = -log_binomial - (sizes * (total - sizes)).log()
-    return (log_kernel - log_kernel.max()).exp()

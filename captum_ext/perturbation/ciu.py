@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from captum_ext.checks import check_choice, check_number
-from captum_ext.perturbation.attributers import Attributer, check_outputs
+from captum_ext.perturbation.attributers import Attributer, as_precise, check_outputs
 from captum_ext.perturbation.samplers import check_samples
 
 #: Keeps quotients of outputs that do not differ finite, as the published implementation does.
@@ -99,9 +99,10 @@ class OriginalCiuAttributer(_CiuAttributer):
 
     def explain(self, outputs: Tensor, samples: Tensor) -> Ciu:
         """Importance, utility and influence of each segment; arguments as when called."""
-        outputs, kept = check_outputs(outputs, samples, needs_kept=True)
+        precise, kept = check_outputs(outputs, samples, needs_kept=True)
         self.check(kept)
-        return self._ciu(outputs, kept)
+        self.check_outputs(precise)
+        return _as_precise(self._ciu(precise, kept), outputs)
 
     def check(self, samples: Tensor) -> None:
         points = samples if self.inverse else ~samples
@@ -170,12 +171,13 @@ class CiuAttributer(_CiuAttributer):
         Raises:
             ValueError: shapes that do not fit.
         """
-        outputs, kept = check_outputs(outputs, samples, needs_kept=True)
+        precise, kept = check_outputs(outputs, samples, needs_kept=True)
+        self.check_outputs(precise)
         if combinations is None:
             chosen = kept.unique(dim=0)
         else:
-            chosen = check_samples(combinations, kept.shape[1]).to(kept.device)
-        return self._of(outputs, kept, chosen)
+            chosen = check_samples(combinations, kept.shape[1]).cpu()
+        return _as_precise(self._of(precise, kept, chosen), outputs)
 
     def _ciu(self, outputs: Tensor, kept: Tensor) -> Ciu:
         return self._of(outputs, kept, _all_but_one(kept))
@@ -191,13 +193,18 @@ class CiuAttributer(_CiuAttributer):
         return self._from_range(low, high, outputs, kept, combinations)
 
 
+def _as_precise(found: Ciu, outputs: Tensor) -> Ciu:
+    importance, utility, influence = (as_precise(value, outputs) for value in found[:3])
+    return Ciu(importance, utility, influence, found.combinations)
+
+
 def _whole(outputs: Tensor, kept: Tensor) -> Tensor:
     """The output of the whole image, ``[..., 1]``."""
     return outputs[..., kept.all(1)][..., :1]
 
 
 def _all_but_one(kept: Tensor) -> Tensor:
-    return ~torch.eye(kept.shape[1], dtype=torch.bool, device=kept.device)
+    return ~torch.eye(kept.shape[1], dtype=torch.bool)
 
 
 def _range(outputs: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def check_feature_mask(mask: Any, x: Tensor) -> Tensor:
 
     Raises:
         TypeError: not a tensor of whole numbers.
-        ValueError: another shape, or channels that differ.
+        ValueError: another shape, channels that differ, negative numbers.
 
     Example:
         >>> check_feature_mask(torch.tensor([[[[0, 1]]]]), torch.zeros(2, 3, 1, 2)).shape
@@ -122,4 +122,6 @@ def check_feature_mask(mask: Any, x: Tensor) -> Tensor:
         )
     if not bool((mask == mask[:, :1]).all()):
         raise ValueError("feature_mask must be the same for all channels")
-    return mask[:, 0].expand(count, height, width)
+    if int(mask.min()) < 0:
+        raise ValueError(f"feature_mask must not be negative; got {int(mask.min())}")
+    return mask[:, 0].long().expand(count, height, width)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from captum_ext.baselines import image_mean, image_median
-from captum_ext.checks import check_choice, check_inputs, check_int
+from captum_ext.checks import check_choice, check_differentiable, check_inputs, check_int
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 
 #: ``fill(rows [b], masks [b, H, W])`` gives the perturbed images ``[b, C, H, W]`` of those rows.
@@ -60,7 +60,7 @@ class Perturber(ABC):
         Raises:
             ValueError: shapes that do not fit.
         """
-        check_inputs(image, "image")
+        check_differentiable(check_inputs(image, "image"), "image")
         if image.dim() != 3 or masks.dim() != 3 or masks.shape[1:] != image.shape[1:]:
             raise ValueError(
                 "image must be [C, H, W] and masks [N, H, W]; got shapes "
@@ -69,7 +69,7 @@ class Perturber(ABC):
         self.check(image, len(masks))
         rows = torch.arange(len(masks) * self.versions, device=image.device)
         fill = self.start(image, len(masks), generator)
-        return fill(rows, masks.repeat_interleave(self.versions, dim=0))
+        return fill(rows, masks.to(image).repeat_interleave(self.versions, dim=0))
 
 
 class Blend(Perturber):
@@ -92,8 +92,8 @@ class Blend(Perturber):
         fills = self.fills(image, n_samples, example_generator(seed_of(generator))).to(image)
 
         def fill(rows: Tensor, masks: Tensor) -> Tensor:
-            others = fills[rows % len(fills)]
-            return others + (image - others) * masks[:, None]
+            # lerp gives exactly the image where a mask is 1, in any precision.
+            return torch.lerp(fills[rows % len(fills)], image, masks[:, None])
 
         return fill
 

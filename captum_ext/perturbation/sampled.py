@@ -22,7 +22,9 @@ class SampledExample:
 
     Args:
         images: for each input ``[C, H, W]``.
-        segments: of each image; in samples and scores the first image's come first.
+        segments: of each image.
+        columns: for each image ``[S_k]``, the columns of the samples that are its segments; images
+            may share some.
         perturbers: for each image.
         drawn: ``[N, S]`` of bool.
         attributers: who will be told the outputs.
@@ -36,12 +38,14 @@ class SampledExample:
         self,
         images: Sequence[Tensor],
         segments: tuple[Segments, ...],
+        columns: tuple[Tensor, ...],
         perturbers: Sequence[Perturber],
         drawn: Tensor,
         attributers: Sequence[Attributer],
         generator: GeneratorLike = None,
     ) -> None:
         self.segments = segments
+        self.columns = columns
         self.dtypes = [image.dtype for image in images]
         self.n_drawn = len(drawn)
         no_whole, no_empty = not drawn.all(1).any(), bool(drawn.any(1).all())
@@ -49,7 +53,9 @@ class SampledExample:
         self.n_empty = int(no_empty and any(each.needs_removed for each in attributers))
         ones = drawn.new_ones(self.n_whole, drawn.shape[1])
         zeros = drawn.new_zeros(self.n_empty, drawn.shape[1])
-        self.samples = torch.cat([drawn, ones, zeros]).to(images[0].device)
+        more = self.n_whole + self.n_empty
+        samples = torch.cat([drawn, ones, zeros]) if more else drawn
+        self.samples = samples.to(images[0].device)
         for attributer in attributers:
             attributer.check(self.samples[self._rows_for(attributer)])
         # Colors and the like are drawn for two more, so that it does not matter who is told.
@@ -64,8 +70,9 @@ class SampledExample:
 
     def told(self, attributer: Attributer, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """The outputs and samples that are an attributer's business, of all ``[n_rows]``."""
-        versions = self.rows.versions
-        chosen = self._rows_for(attributer).to(outputs.device)
+        chosen, versions = self._rows_for(attributer), self.rows.versions
+        if versions == 1 and chosen.all():
+            return outputs, self.samples
         samples = self.samples[chosen].repeat_interleave(versions, dim=0)
         return outputs[chosen.repeat_interleave(versions)], samples
 
@@ -75,21 +82,17 @@ class SampledExample:
 
     def maps(self, attributer: Attributer, outputs: Tensor, per: str) -> list[Tensor]:
         """For each image the scores as a map ``[H, W]``, per ``"pixel"`` or per ``"segment"``."""
-        scores = self.scores(attributer, outputs).split(self._counts)
+        scores = self.scores(attributer, outputs)
         return [
-            each.per_pixel(own) if per == "pixel" else each.per_segment(own)
-            for each, own in zip(self.segments, scores, strict=True)
+            each.per_pixel(scores[own]) if per == "pixel" else each.per_segment(scores[own])
+            for each, own in zip(self.segments, self.columns, strict=True)
         ]
 
-    @property
-    def _counts(self) -> list[int]:
-        return [len(each) for each in self.segments]
-
     def _keep(self, numbers: Tensor) -> tuple[Tensor, ...]:
-        parts = self.samples[numbers].split(self._counts, dim=1)
+        samples = self.samples[numbers]
         return tuple(
-            each.cover(part.to(dtype))
-            for each, part, dtype in zip(self.segments, parts, self.dtypes, strict=True)
+            each.cover(samples[:, own].to(dtype))
+            for each, own, dtype in zip(self.segments, self.columns, self.dtypes, strict=True)
         )
 
     def _rows_for(self, attributer: Attributer) -> Tensor:

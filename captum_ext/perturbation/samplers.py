@@ -1,7 +1,8 @@
 """Samplers: functions that choose which segments each sample keeps.
 
 ``sampler(n_segments, n_samples, generator)`` gives samples ``[N, S]`` of bool: True keeps the
-segment, False perturbs it. With ``n_samples=None`` a sampler takes as many as suit it.
+segment, False perturbs it. With ``n_samples=None`` a sampler takes as many as suit it; one that has
+a number of its own says so by ``decides_count``.
 
 After Pihlgren and Främling, 2024 (arXiv 2409.04116). Their sampler of probabilities keeps a segment
 with ``1 - p``; here it keeps it with ``p``.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, combinations, islice
 from typing import Any
 
@@ -26,6 +27,8 @@ from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 #: ``sampler(n_segments, n_samples, generator)`` -> ``[N, S]`` of bool.
 Sampler = Callable[[int, int | None, GeneratorLike], Tensor]
 
+#: Samples that are drawn at a time.
+CHUNK = 512
 #: The distributions of :class:`SampleProbabilitySampler`, with their settings.
 DISTRIBUTIONS: dict[str, dict[str, float]] = {
     "uniform": {},
@@ -58,8 +61,8 @@ class BernoulliSampler:
     def __call__(
         self, n_segments: int, n_samples: int | None = None, generator: GeneratorLike = None
     ) -> Tensor:
-        shape = (_count(n_samples, n_segments), n_segments)
-        return _uniform(shape, example_generator(seed_of(generator))) < self.p
+        count, stream = _count(n_samples, n_segments), example_generator(seed_of(generator))
+        return _kept_with(torch.full((count, 1), self.p, dtype=torch.float64), n_segments, stream)
 
 
 class SampleProbabilitySampler:
@@ -104,7 +107,7 @@ class SampleProbabilitySampler:
         # The distribution's quantiles of uniform numbers: drawn from our own generator.
         drawn = self._quantiles(_uniform((count, 1), stream).numpy())
         p = torch.from_numpy(1 - drawn if self.inverse else drawn)
-        return _uniform((count, n_segments), stream) < p
+        return _kept_with(p, n_segments, stream)
 
     def _quantiles(self, uniform: np.ndarray) -> np.ndarray:
         if self.distribution == "uniform":
@@ -149,6 +152,8 @@ class SingleFeatureSampler:
     add_none: bool = False
     repeats: int = 1
 
+    decides_count = True
+
     def __post_init__(self) -> None:
         check_int(self.repeats, "repeats", minimum=1)
 
@@ -177,7 +182,7 @@ class ShapSampler:
 
     None perturbed, all perturbed, one perturbed, all but one, two, all but two, ...; of the last
     group that does not fit, some are drawn at random (the published one takes the first ones, which
-    gives the first segments more samples).
+    gives the first segments more samples). There are no more than the ``2**S`` that exist.
 
     Args:
         inverse: all perturbed first, then none, all but one, ...
@@ -207,7 +212,7 @@ class ShapSampler:
         return samples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FixedSampler:
     """Samples that are given.
 
@@ -223,10 +228,15 @@ class FixedSampler:
                 [False,  True]])
     """
 
-    samples: Tensor = field(repr=False)
+    samples: Tensor
+
+    decides_count = True
 
     def __post_init__(self) -> None:
         check_samples(self.samples)
+
+    def __repr__(self) -> str:
+        return f"FixedSampler({tuple(self.samples.shape)})"
 
     def __call__(
         self, n_segments: int, n_samples: int | None = None, generator: GeneratorLike = None
@@ -270,6 +280,15 @@ def check_samples(samples: Any, n_segments: int | None = None) -> Tensor:
 
 def _count(n_samples: int | None, default: int) -> int:
     return default if n_samples is None else check_int(n_samples, "n_samples", minimum=1)
+
+
+def _kept_with(p: Tensor, n_segments: int, generator: torch.Generator) -> Tensor:
+    """Samples ``[N, S]`` that keep each segment with the probability ``p [N, 1]`` of their row.
+
+    Part by part: with a segment for each pixel, all numbers at once take gigabytes.
+    """
+    parts = [_uniform((len(part), n_segments), generator) < part for part in p.split(CHUNK)]
+    return torch.cat(parts)
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from skimage.color import gray2rgb, rgb2gray
 from skimage.filters import sobel
+from skimage.segmentation import watershed
 from torch import Tensor
 
 from captum_ext.checks import check_choice, check_int, check_number
@@ -75,9 +76,9 @@ class SkimageSegments:
     """A segmentation of scikit-image: slic, quickshift, felzenszwalb, watershed.
 
     Args:
-        function: takes an image ``[H, W, C]`` and returns labels ``[H, W]``. One without the
-            argument ``channel_axis``, as watershed, gets the gradient's magnitude ``[H, W]``
-            (Sobel's, of the gray image).
+        function: takes an image ``[H, W, C]`` (and ``channel_axis``, if it has that argument) and
+            returns labels ``[H, W]``. Watershed gets the gradient's magnitude ``[H, W]`` (Sobel's,
+            of the gray image), whose valleys it fills.
         **kwargs: its settings.
 
     Raises:
@@ -95,6 +96,8 @@ class SkimageSegments:
     def __init__(self, function: Callable[..., Any], **kwargs: Any) -> None:
         if not callable(function):
             raise TypeError(f"function must be a segmentation; got {type(function).__name__}")
+        if "channel_axis" in kwargs:
+            raise ValueError("channel_axis must not be given: the channels of an image come last")
         for name in ("mask", "watershed_line"):
             if kwargs.get(name) is not None and kwargs[name] is not False:
                 raise ValueError(f"{name} must not be given: it leaves pixels without segment")
@@ -103,13 +106,16 @@ class SkimageSegments:
 
     def __call__(self, image: Tensor) -> Segments:
         array = _check_image(image).movedim(0, -1).cpu().double().numpy()
-        takes_channels = "channel_axis" in inspect.signature(self.function).parameters
-        if takes_channels:
-            # Segmentations convert colors, and want three of them.
-            labels = self.function(_rgb(array), **{"channel_axis": -1} | self.kwargs)
-        else:
-            labels = self.function(sobel(rgb2gray(_rgb(array))), **self.kwargs)
-        labels = np.asarray(labels)
+        # Segmentations convert colors, and want three of them.
+        seen = _rgb(array)
+        if self.function is watershed:
+            seen = sobel(rgb2gray(seen))
+        channels = (
+            {"channel_axis": -1}
+            if "channel_axis" in inspect.signature(self.function).parameters
+            else {}
+        )
+        labels = np.asarray(self.function(seen, **channels, **self.kwargs))
         if labels.shape != array.shape[:2]:
             raise ValueError(
                 f"function must return labels of shape {array.shape[:2]}; got {labels.shape}"
@@ -129,7 +135,7 @@ class SkimageSegments:
         return f"SkimageSegments({name}{settings})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureMaskSegments:
     """Segments that are given, whatever the image.
 
@@ -146,10 +152,13 @@ class FeatureMaskSegments:
         3
     """
 
-    mask: Tensor = field(repr=False)
+    mask: Tensor
 
     def __post_init__(self) -> None:
         Segments(self._labels())
+
+    def __repr__(self) -> str:
+        return f"FeatureMaskSegments({tuple(self.mask.shape)})"
 
     def _labels(self) -> Tensor:
         mask = self.mask

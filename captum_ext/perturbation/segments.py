@@ -20,13 +20,13 @@ class Segments:
 
     Args:
         labels: ``[H, W]``, the segment to which each pixel belongs (most): 0, 1, ..., S - 1.
-        masks: ``[S, H, W]`` of a floating-point dtype, not negative; None where the edges are
-            hard, so that labels say it all.
+        masks: ``[S, H, W]`` of a floating-point dtype, not negative; they are kept divided by
+            their sum. None where the edges are hard, so that labels say it all.
 
     Raises:
         TypeError: labels that are not whole numbers, masks that are not of a floating-point dtype.
-        ValueError: fewer than two segments; labels that are negative or miss a number; masks of
-            another shape, negative, not finite, or with a hole, where no segment lies.
+        ValueError: labels that are negative or miss a number; masks of another shape, negative,
+            not finite, or with a hole, where no segment lies.
 
     Example:
         >>> segments = Segments(torch.tensor([[0, 0, 1]]))
@@ -38,7 +38,6 @@ class Segments:
         self.labels = _check_labels(labels)
         self.n_segments = int(self.labels.max()) + 1
         self._weights = None if masks is None else _weights(masks, self)
-        self._masks = masks
 
     def __len__(self) -> int:
         return self.n_segments
@@ -46,13 +45,13 @@ class Segments:
     @property
     def hard(self) -> bool:
         """Whether each pixel belongs to one segment only."""
-        return self._masks is None
+        return self._weights is None
 
     @cached_property
     def masks(self) -> Tensor:
-        """``[S, H, W]``; of hard edges 0 and 1."""
-        if self._masks is not None:
-            return self._masks
+        """``[S, H, W]``, one in sum at each pixel; of hard edges 0 and 1."""
+        if self._weights is not None:
+            return self._weights.reshape(-1, *self.labels.shape)
         numbers = torch.arange(self.n_segments, device=self.labels.device)
         return (self.labels == numbers[:, None, None]).to(torch.get_default_dtype())
 
@@ -60,11 +59,12 @@ class Segments:
         """What the segments' values come to at each pixel: the weighted mean of those there.
 
         Args:
-            samples: ``[N, S]`` of a floating-point dtype, a value for each segment: 1 and 0 for
-                kept and removed, or scores.
+            samples: ``[N, S]``, a value for each segment: 1 and 0 (or True and False) for kept and
+                removed, or scores.
 
         Returns:
-            ``[N, H, W]`` of the dtype of ``samples``.
+            ``[N, H, W]`` of the dtype of ``samples``, or of the default dtype, if they are whole
+            numbers.
 
         Raises:
             ValueError: another number of segments.
@@ -80,6 +80,8 @@ class Segments:
                 f"samples must have the shape [N, {self.n_segments}], a value for each segment; "
                 f"got shape {tuple(samples.shape)}"
             )
+        if not samples.is_floating_point():
+            samples = samples.to(torch.get_default_dtype())
         if self._weights is None:
             return samples[:, self.labels]
         flat = samples @ self._weights.to(samples.dtype)
@@ -91,7 +93,19 @@ class Segments:
 
     def per_segment(self, scores: Tensor) -> Tensor:
         """Scores ``[S]`` as a map ``[H, W]`` that gives each pixel the score of its segment."""
+        if scores.shape != (self.n_segments,):
+            raise ValueError(
+                f"scores must have the shape ({self.n_segments},); got {tuple(scores.shape)}"
+            )
         return scores[self.labels]
+
+    def same_as(self, other: Segments | None) -> bool:
+        """Whether they are equal in every pixel."""
+        if other is None or not torch.equal(self.labels, other.labels):
+            return False
+        if self._weights is None or other._weights is None:
+            return self._weights is other._weights
+        return torch.equal(self._weights, other._weights)
 
 
 def _check_labels(labels: Tensor) -> Tensor:
@@ -106,14 +120,12 @@ def _check_labels(labels: Tensor) -> Tensor:
     lowest, highest = int(numbers[0]), int(numbers[-1])
     if lowest < 0:
         raise ValueError(f"labels of segments must not be negative; got {lowest}")
-    if highest == lowest:
-        raise ValueError("segments must be at least 2; got one, the whole image")
     if lowest != 0 or highest != len(numbers) - 1:
         raise ValueError(
             f"labels of segments must be 0, 1, ..., S - 1 without a gap; got {len(numbers)} labels "
-            f"between {lowest} and {highest}"
+            f"from {lowest} to {highest}"
         )
-    return labels.long()
+    return labels.long().clone()
 
 
 def _weights(masks: Tensor, segments: Segments) -> Tensor:
@@ -132,7 +144,7 @@ def _weights(masks: Tensor, segments: Segments) -> Tensor:
     holes = int((total == 0).sum())
     if holes:
         raise ValueError(f"masks of segments must leave no hole; got {holes} pixels without any")
-    return (masks / total).flatten(1)
+    return (masks / total).flatten(1).detach()
 
 
 def check_segments(segments: object, image: Tensor, name: str = "segmenter") -> Segments:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from captum.attr import KernelShap
 from skimage.data import astronaut
 from torch import nn
 
@@ -23,7 +24,7 @@ from captum_ext.perturbation import (
     ShapSampler,
     SingleFeatureSampler,
     SolidColor,
-)
+)from captum_ext.randomness import global_seed
 
 PRESETS = (RISE, SegmentLime, SegmentShap, CIU, SegmentPda)
 
@@ -261,7 +262,7 @@ def test_other_parts_are_named(model):
         ({}, {"n_samples": 0}, "n_samples must be at least 1; got 0"),
         ({}, {"per": "pixels"}, "unknown per 'pixels'; did you mean 'pixel'"),
         ({}, {"perturbations_per_eval": 0}, "perturbations_per_eval must be at least 1"),
-        ({"segmenter": Grid(1, 1)}, {}, "segments must be at least 2"),
+        ({"segmenter": Grid(1, 1)}, {}, r"at least 2 segments; Grid.* found one in example 0"),
         ({"segmenter": lambda image: Grid(2, 2)(image[:, :4])}, {}, "segments of the image's size"),
         ({"perturber": SolidColor([0.0, 1.0])}, {}, "color must be one number, or one for each"),
         (
@@ -269,7 +270,9 @@ def test_other_parts_are_named(model):
             {},
             "perturber must hold one for each",
         ),
-        ({}, {"feature_mask": torch.zeros(1, 1, 8, 12).long()}, "segments must be at least 2"),
+        ({}, {"feature_mask": torch.zeros(1, 1, 8, 12).long()}, "at least 2 features; got 1"),
+        ({}, {"feature_mask": torch.eye(8, 12).long()[None, None] - 1}, "not be negative; got -1"),
+        ({}, {"feature_mask": torch.eye(8, 12).long()[None, None] * 2}, "without a gap; got 2"),
     ],
 )
 def test_bad_input_is_named_before_the_model_runs(images, model, parts, arguments, problem):
@@ -296,7 +299,64 @@ def test_outputs_that_do_not_do(images):
 
 
 def test_attribute_many_wants_attributers(images, model):
-    with pytest.raises(ValueError, match="attributers must be at least one"):
+    with pytest.raises(TypeError, match="attributers must be a list of at least one"):
         method_of(model).attribute_many(images, [], target=0)
     with pytest.raises(TypeError, match="attributers must be of the class Attributer; got str"):
         method_of(model).attribute_many(images, ["rise"], target=0)
+
+
+def test_a_preset_takes_samplers_with_a_number_of_their_own(images, model):
+    samples = FixedSampler(BernoulliSampler()(6, 25, 0))
+    for sampler, expected in ((samples, 25), (SingleFeatureSampler(inverse=True), 6)):
+        method = RISE(model, Grid(2, 3), sampler)
+        assert len(method.attribute_segments(images[:1], target=0)[0].samples) == expected
+    (result,) = CIU(
+        model, Grid(2, 3), BernoulliSampler(), attributer=RiseAttributer()
+    ).attribute_segments(images[:1], target=0)
+    assert len(result.samples) == 1000
+
+
+def test_a_preset_shares_its_parts_with_no_other():
+    first = SegmentShap(abs)
+    first.segmenter.kwargs["n_segments"] = 5
+    assert SegmentShap(abs).segmenter.kwargs["n_segments"] == 50
+
+
+def test_equal_segments_and_samples_of_a_batch_exist_once(images, model):
+    method = method_of(model, segmenter=Grid(2, 3, "bilinear"))
+    first, second, _ = method.attribute_segments(images, target=0, n_samples=20)
+    assert first.segments is second.segments and first.samples is second.samples
+
+
+def test_a_number_in_the_masks_of_two_inputs_is_one_feature(images):
+    def product(x, y):
+        return x.sum((1, 2, 3)) * y.sum((1, 2, 3))
+
+    mask = Grid(2, 2)(images[0]).labels[None, None]
+    pair, masks = (images[:1], images[1:2]), (mask, mask)
+    ours = SegmentShap(product, perturber=SolidColor(0.0))
+    found = ours.attribute(pair, feature_mask=masks, n_samples=16)
+    assert torch.equal(*found)
+    with global_seed(0):  # Captum draws, even where there are 16 samples in all
+        theirs = KernelShap(product).attribute(pair, feature_mask=masks, n_samples=2000)
+    for mine, captums in zip(found, theirs, strict=True):
+        torch.testing.assert_close(mine, captums.double(), atol=0, rtol=0.1)
+
+
+def test_a_run_ends_with_the_first_outputs_that_do_not_do(images, model):
+    logits = nn.Sequential(*list(model)[:-1])
+    for attributer, net, problem in (
+        (PdaAttributer(), lambda x: 5 + logits(x), r"probabilities in \[0, 1\]"),
+        (RiseAttributer(), lambda x: logits(x) / 0, "must be finite"),
+    ):
+        rows = []
+
+        def counted(x, net=net, rows=rows):
+            rows.append(len(x))
+            return net(x)
+
+        with pytest.raises(ValueError, match=problem):
+            method_of(counted, attributer=attributer).attribute(
+                images, target=0, n_samples=100, perturbations_per_eval=2
+            )
+        assert rows == [6]

@@ -12,6 +12,7 @@ from captum_ext.perturbation import (
     OriginalCiuAttributer,
     PdaAttributer,
     RiseAttributer,
+    SampleProbabilitySampler,
     ShapSampler,
     SingleFeatureSampler,
 )
@@ -204,3 +205,32 @@ def test_outputs_and_samples_must_fit(samples):
             PdaAttributer(**wrong)
     with pytest.raises(ValueError, match="unknown value 'utilities'"):
         CiuAttributer("utilities")
+
+
+@pytest.mark.parametrize("n_segments", [200, 400])
+def test_kernel_shap_is_exact_where_weights_differ_by_many_orders(n_segments):
+    coefficients = torch.linspace(-1, 1, n_segments).double()
+    drawn = SampleProbabilitySampler("uniform")(n_segments, 4 * n_segments + 200, 0)
+    whole = torch.ones(1, n_segments, dtype=torch.bool)
+    samples = torch.cat([drawn, whole, ~whole])
+    scores = KernelShapAttributer()(samples.double() @ coefficients, samples)
+    torch.testing.assert_close(scores, coefficients, atol=1e-6, rtol=0)
+
+
+def test_kernel_shap_treats_segments_alike_that_no_sample_tells_apart():
+    samples = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 1, 1], [1, 0, 0, 0]])
+    outputs = samples.double() @ torch.tensor([1.0, 2.0, 2.0, 2.0]).double()
+    with pytest.warns(UserWarning, match="leave the fit open: 3 coefficients, rank 1"):
+        scores = KernelShapAttributer()(outputs, samples)
+    torch.testing.assert_close(scores, torch.tensor([1.0, 2.0, 2.0, 2.0]).double())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_outputs_of_low_precision_are_attributed_in_a_higher_one(dtype):
+    samples = BernoulliSampler()(4, 4000, 0)
+    forty = torch.full((4000,), 40.0, dtype=dtype)
+    assert torch.equal(RiseAttributer()(forty, samples), torch.full((4,), 40.0))
+    single = SingleFeatureSampler(add_none=True)(3)
+    outputs = torch.tensor([0.25, 0.75, 0.75, 0.75])
+    expected = OriginalCiuAttributer()(outputs, single)
+    assert torch.equal(OriginalCiuAttributer()(outputs.to(dtype), single), expected)

@@ -161,3 +161,9 @@ def test_perturbers_refuse_what_they_cannot_do(image):
         Inpaint("tele")
     with pytest.raises(ValueError, match=r"masks \[N, H, W\]; got shapes"):
         SolidColor()(image, masks[:, :5])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_what_is_kept_is_exactly_the_image_in_any_precision(dtype):
+    dark = (torch.rand(3, 6, 8, generator=torch.Generator().manual_seed(0)) / 1000).to(dtype)
+    assert torch.equal(SolidColor(1.0)(dark, torch.ones(1, 6, 8))[0], dark)

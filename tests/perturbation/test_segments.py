@@ -97,8 +97,7 @@ def test_maps_per_pixel_blend_and_maps_per_segment_do_not():
 @pytest.mark.parametrize(
     "labels,problem",
     [
-        (torch.zeros(2, 2, dtype=torch.long), "at least 2; got one"),
-        (torch.tensor([[0, 2]]), "without a gap; got 2 labels between 0 and 2"),
+        (torch.tensor([[0, 2]]), "without a gap; got 2 labels from 0 to 2"),
         (torch.tensor([[1, 2]]), "without a gap"),
         (torch.tensor([[-1, 0]]), "must not be negative; got -1"),
         (torch.tensor([0, 1]), r"must have the shape \[H, W\]; got \(2,\)"),
@@ -129,8 +128,6 @@ def test_segmenters_refuse_what_they_cannot_do():
     image = torch.rand(3, 4, 4)
     with pytest.raises(ValueError, match="rows must be at most the image's 4 pixels; got 5"):
         Grid(5, 2)(image)
-    with pytest.raises(ValueError, match="segments must be at least 2"):
-        Grid(1, 1)(image)
     with pytest.raises(ValueError, match="unknown edges 'soft'"):
         Grid(2, 2, "soft")
     for sigma in (0, -1):
@@ -140,9 +137,40 @@ def test_segmenters_refuse_what_they_cannot_do():
         FeatureMaskSegments(torch.tensor([[0, 1]]))(image)
     with pytest.raises(ValueError, match=r"image must be a tensor \[C, H, W\]"):
         Grid(2, 2)(image[None])
+    with pytest.raises(ValueError, match="channel_axis must not be given"):
+        SkimageSegments(slic, channel_axis=0)
     with pytest.raises(ValueError, match="watershed_line must not be given"):
         SkimageSegments(watershed, watershed_line=True)
     with pytest.raises(ValueError, match="none of them negative"):
         SkimageSegments(lambda image: -np.ones(image.shape[:2], dtype=int))(image)
     with pytest.raises(ValueError, match="1 or 3 channels"):
         SkimageSegments(slic)(torch.rand(2, 4, 4))
+
+
+@pytest.mark.parametrize("edges", ["hard", "bilinear"])
+def test_samples_may_be_bool_or_whole_numbers(edges):
+    segments = Grid(2, 2, edges)(torch.rand(1, 6, 6))
+    samples = torch.tensor([[1, 0, 0, 1], [1, 1, 0, 1]])
+    expected = segments.cover(samples.float())
+    for kind in (samples, samples.bool()):
+        assert torch.equal(segments.cover(kind), expected)
+    with pytest.raises(ValueError, match=r"scores must have the shape \(4,\); got \(5,\)"):
+        segments.per_segment(torch.rand(5))
+
+
+def test_segments_do_not_follow_later_changes_of_the_labels():
+    labels = torch.tensor([[0, 1]])
+    segments = Segments(labels)
+    labels[0, 0] = 7
+    assert segments.labels.tolist() == [[0, 1]]
+
+
+def test_a_function_without_channel_axis_sees_the_image_too(photograph):
+    shapes = []
+
+    def columns(image):
+        shapes.append(image.shape)
+        return np.arange(64)[None].repeat(64, 0) // 32
+
+    SkimageSegments(columns)(photograph)
+    assert shapes == [(64, 64, 3)]
