@@ -19,27 +19,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 import saliency.core as pair
-import skimage.data
 import torch
-import torchvision
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.subjects import PHOTOGRAPHS, load_model, photograph
 from captum_ext import explain, get_method
-from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
 from captum_ext.exam.report import versions
 from captum_ext.explanation import accepted_arguments
-from captum_ext.forward import Preprocessed, count_passes
+from captum_ext.forward import count_passes
+from captum_ext.metrics import srg
 
-#: Photographs that ship inside scikit-image, explained or referred to where no files are given.
-PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
 METHODS = ("integrated_gradients", "gradient_shap", "guided_ig", "blur_ig", "ig2")
 #: GradientShap without noise is Expected Gradients.
 TITLES = {method: get_method(method).title for method in METHODS}
@@ -58,6 +54,7 @@ class Cell:
         seconds: wall time.
         delta: by how much the sum of the attributions misses the difference of the outputs at the
             path's ends; None for a method that does not tell.
+        srg: symmetric relevance gain of the probability, pixels fading into the mean color.
     """
 
     image: str
@@ -67,34 +64,7 @@ class Cell:
     backward: int
     seconds: float
     delta: float | None
-
-
-def photograph(source: str, size: int) -> Tensor:
-    """``[3, size, size]`` in [0, 1], resized, not cropped."""
-    if source in PHOTOGRAPHS:
-        image = Image.fromarray(getattr(skimage.data, source)())
-    else:
-        image = Image.open(source)
-    resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(resized)).movedim(-1, 0) / 255
-
-
-def load_model(name: str, weights: str) -> nn.Module:
-    """A torchvision classifier that takes RGB in [0, 1].
-
-    Args:
-        name: of the model, as ``"squeezenet1_0"``.
-        weights: ``"imagenet"`` (torchvision's own, which it downloads), ``"random"``, or the path
-            of a state dict.
-    """
-    if weights == "imagenet":
-        model = torchvision.models.get_model(name, weights="DEFAULT")
-    else:
-        torch.manual_seed(0)
-        model = torchvision.models.get_model(name, weights=None)
-        if weights != "random":
-            model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    return Preprocessed(model, IMAGENET_MEAN, IMAGENET_STD).eval()
+    srg: float
 
 
 def settings(method: str, references: Tensor, steps: int) -> dict[str, Any]:
@@ -118,6 +88,7 @@ def compare(
     with torch.no_grad():
         labels = model(images).argmax(1).tolist()
         pool_labels = model(pool).argmax(1)
+    probability = nn.Sequential(model, nn.Softmax(dim=1)).eval()
     cells: list[Cell] = []
     maps: list[list[np.ndarray]] = []
     for number, (name, label) in enumerate(zip(names, labels, strict=True)):
@@ -149,6 +120,7 @@ def compare(
                     passes.backward,
                     seconds,
                     None if delta is None else float(delta.mean()),
+                    float(srg(probability, image, heat, label)),
                 )
             )
             maps[-1].append(heat[0].movedim(0, -1).numpy())
@@ -177,15 +149,22 @@ def _draw(axes: Axes, image: np.ndarray, **settings: Any) -> None:
 
 def table(cells: Sequence[Cell]) -> str:
     """Means over the photographs, a line for each method."""
-    lines = [f"{'':22}{'forward':>9}{'backward':>10}{'seconds':>9}{'|delta|':>9}"]
+    lines = [f"{'':22}{'forward':>9}{'backward':>10}{'seconds':>9}{'|delta|':>9}{'SRG':>16}"]
     for title in dict.fromkeys(cell.method for cell in cells):
         own = [cell for cell in cells if cell.method == title]
         deltas = [abs(cell.delta) for cell in own if cell.delta is not None]
         lines.append(
             f"{title:22}{mean(c.forward for c in own):9.0f}{mean(c.backward for c in own):10.0f}"
             f"{mean(c.seconds for c in own):9.1f}{f'{mean(deltas):.2g}' if deltas else '-':>9}"
+            f"{_with_error([cell.srg for cell in own]):>16}"
         )
     return "\n".join(lines)
+
+
+def _with_error(values: Sequence[float]) -> str:
+    """The mean, and its standard error where there are several."""
+    error = f" ± {stdev(values) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
+    return f"{mean(values):.3f}{error}"
 
 
 def main() -> None:

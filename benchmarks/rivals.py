@@ -1,16 +1,19 @@
-"""What benchmarks.speed compares with: path methods in plain NumPy, as they are published."""
+"""What benchmarks.speed compares with: published path methods in NumPy, Captum, Quantus."""
 
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
+from captum.attr import KernelShap
 from saliency.core import guided_ig as pairs_module
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from captum_ext.call_model import REP_DISTANCE_GRADIENTS, REP_LAYER_VALUES, CallModelFunction
@@ -91,3 +94,59 @@ def pairs_guided_ig(call: CallModelFunction, image: np.ndarray, n_steps: int) ->
     with mock.patch.object(pairs_module, "np", MendedNumPy()):
         mask: np.ndarray = pairs_module.GuidedIG().GetMask(image, call, x_steps=n_steps)
     return mask
+
+
+class KernelShapOf(KernelShap):
+    """Captum's KernelSHAP on samples that are given, in place of those that it draws.
+
+    It draws them in proportion to the Shapley kernel; samples that are given bear it as a weight.
+    """
+
+    def __init__(self, model: nn.Module, samples: Tensor) -> None:
+        super().__init__(model)
+        self.samples = samples
+        self.perturb_func = self._given
+        self.similarity_func = self._kernel
+
+    def _given(self, original_inp: Any, **kwargs: Any) -> Iterator[Tensor]:
+        for sample in self.samples:
+            yield sample[None].long()
+
+    def _kernel(self, original: Any, perturbed: Any, sample: Tensor, **kwargs: Any) -> Tensor:
+        total, kept = sample.numel(), int(sample.sum())
+        if kept in (0, total):
+            return torch.tensor(1e6)
+        return torch.tensor((total - 1) / (math.comb(total, kept) * kept * (total - kept)))
+
+
+def quantus_srg(
+    model: nn.Module, images: Tensor, maps: Tensor, n_steps: int
+) -> Callable[[], Tensor] | None:
+    """Curves ``[B, 2, n_steps]`` of Quantus, least and most relevant first; None without it."""
+    try:
+        from quantus import PixelFlipping  # noqa: PLC0415
+    except ImportError:
+        return None
+    flipping = PixelFlipping(
+        features_in_step=images[0].numel() // n_steps,
+        perturb_baseline="black",
+        normalise=False,
+        disable_warnings=True,
+    )
+    arrays = images.numpy(), np.zeros(len(images), dtype=int)
+
+    def run() -> Tensor:
+        both = [
+            flipping(
+                model=model,
+                x_batch=arrays[0],
+                y_batch=arrays[1],
+                a_batch=relevance.numpy(),
+                device="cpu",
+                softmax=False,
+            )
+            for relevance in (-maps, maps)
+        ]
+        return torch.from_numpy(np.stack(both, axis=1))
+
+    return run

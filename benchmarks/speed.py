@@ -1,6 +1,6 @@
 """How fast the engine and the path methods are: ratios measured side by side in one run.
 
-    python -m benchmarks.speed [--samples 2000] [--repeats 5] [--json speed.json]
+    python -m benchmarks.speed [--samples 2000] [--rise-samples 8000] [--repeats 5] [--json FILE]
 
 The model is torchvision's SqueezeNet 1.0 with random weights at 224 x 224 (speed does not depend on
 the weights). Rivals run in turn, A B A B ..., and a ratio is taken within each pair, so that a
@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,60 +24,39 @@ import torch
 from captum.attr import Occlusion
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models import squeezenet1_0
 
-from benchmarks.rivals import head_of, ig2_loop, pairs_guided_ig, published_function
-from captum_ext.attr import IG2, GuidedIG
+from benchmarks.rivals import (
+    KernelShapOf,
+    head_of,
+    ig2_loop,
+    pairs_guided_ig,
+    published_function,
+    quantus_srg,
+)
+from benchmarks.timing import SIZE, Clock, Row, ratio, row_of, subject
+from captum_ext.attr import IG2, RISE, GuidedIG, SegmentPerturbation
 from captum_ext.attr.pair import MendedGuidedIG
 from captum_ext.call_model import CallModelFunction, call_model_function
 from captum_ext.exam.report import versions
 from captum_ext.forward import Evaluator
+from captum_ext.metrics import srg
+from captum_ext.perturbation import (
+    FixedSampler,
+    Grid,
+    KernelShapAttributer,
+    ShapSampler,
+    SolidColor,
+    grid_masks,
+)
 
-SIZE = 224
 GRID = 7
 WINDOW, STRIDE = 32, 16
 RATIO_SAMPLES = 128
 # A path is a loop over points: a few tell what each costs.
 PATH_STEPS, REFERENCES, STEP_SIZE, GUIDED_STEPS = 10, 8, 1.0, 20
-
-
-@dataclass
-class Row:
-    """One measured figure: its median and range."""
-
-    what: str
-    median: float
-    low: float
-    high: float
-    unit: str
-
-    def __str__(self) -> str:
-        return f"{self.what:62}{self.median:10.3g} {self.unit:6}({self.low:.3g} - {self.high:.3g})"
-
-
-def row_of(what: str, values: list[float], unit: str) -> Row:
-    return Row(what, statistics.median(values), min(values), max(values), unit)
-
-
-class Clock(nn.Module):
-    """A model that knows how long it has run."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.seconds = 0.0
-
-    def forward(self, x: Tensor) -> Tensor:
-        start = time.perf_counter()
-        output: Tensor = self.model(x)
-        self.seconds += time.perf_counter() - start
-        return output
-
-
-def subject() -> tuple[nn.Module, Tensor]:
-    """The model and the image that all measurements use."""
-    torch.manual_seed(0)
-    return squeezenet1_0(weights=None).eval(), torch.rand(1, 3, SIZE, SIZE)
+# Masked evaluations of KernelSHAP; images and steps of SRG, of which Quantus wants a divisor of the
+# image's values; samples of RISE.
+SHAP_SAMPLES, SRG_IMAGES, SRG_STEPS, RISE_SAMPLES = 400, 16, 8, 8000
 
 
 def masked_run(model: nn.Module, image: Tensor, n_samples: int, **settings: Any) -> Tensor:
@@ -118,49 +96,46 @@ def captum_occlusion(model: nn.Module, image: Tensor) -> Tensor:
     )
 
 
-def share_in_model(n_samples: int, processes: int) -> list[Row]:
+def rise_run(model: nn.Module, image: Tensor, n_samples: int) -> Tensor:
+    attribution: Tensor = RISE(model).attribute(image, target=0, n_samples=n_samples)
+    return attribution
+
+
+def share_in_model(n_samples: int, rise_samples: int, processes: int) -> list[Row]:
     """Part of the wall time inside the model, and how memory grows with the samples.
 
     Measured in several fresh processes: how the C library returns memory to the system, which
     decides what an allocation costs, is settled anew by chance in each.
     """
-    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        shares, growths = zip(*pool.map(_long_run, [n_samples] * processes, 1), strict=True)
-        pool.close()
-        pool.join()
-    return [
-        row_of(f"wall time inside the model, {n_samples} masked samples", list(shares), "%"),
-        row_of(f"peak memory of {n_samples} samples over that of 64", list(growths), "MiB"),
-    ]
+    rows = []
+    for what, run, count in (
+        (f"{n_samples} masked samples", masked_run, n_samples),
+        (f"RISE with {rise_samples} samples", rise_run, rise_samples),
+    ):
+        with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+            shares, growths = zip(*pool.map(_long_run, [(run, count)] * processes, 1), strict=True)
+            pool.close()
+            pool.join()
+        rows += [
+            row_of(f"wall time inside the model, {what}", list(shares), "%"),
+            row_of(f"peak memory of {what} over that of 64", list(growths), "MiB"),
+        ]
+    return rows
 
 
-def _long_run(n_samples: int) -> tuple[float, float]:
+def _long_run(job: tuple[Callable[..., Any], int]) -> tuple[float, float]:
     """Percent of the wall time inside the model, and the growth of the peak memory in MiB."""
+    run, n_samples = job
     model, image = subject()
     clock = Clock(model)
-    masked_run(clock, image, 64)
+    run(clock, image, 64)
     peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     clock.seconds = 0.0
     start = time.perf_counter()
-    masked_run(clock, image, n_samples)
+    run(clock, image, n_samples)
     share = 100 * clock.seconds / (time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return share, (peak - peak_before) / 1024
-
-
-def ratio(what: str, first: Callable[[], Any], second: Callable[[], Any], repeats: int) -> Row:
-    """How many times faster ``second`` is than ``first``."""
-    ratios = []
-    for function in (first, second):
-        function()
-    for _ in range(repeats):
-        times = []
-        for function in (first, second):
-            start = time.perf_counter()
-            function()
-            times.append(time.perf_counter() - start)
-        ratios.append(times[0] / times[1])
-    return row_of(what, ratios, "times")
 
 
 def bare_products(model: nn.Module, image: Tensor, batch_size: int) -> None:
@@ -268,14 +243,85 @@ def path_methods(repeats: int) -> list[Row]:
     ]
 
 
-def measure(n_samples: int, repeats: int) -> list[Row]:
+def kernel_shap(repeats: int, n_samples: int = SHAP_SAMPLES) -> list[Row]:
+    """KernelSHAP against Captum's, on the same segments and samples."""
+    model, image = subject()
+    samples = ShapSampler()(GRID * GRID, n_samples)
+    ours = SegmentPerturbation(
+        model, Grid(GRID, GRID), FixedSampler(samples), SolidColor(0.0), KernelShapAttributer()
+    )
+    theirs = KernelShapOf(model, samples)
+    (mask,) = grid_masks((image,), GRID, GRID)
+
+    def captums(at_a_time: int) -> Callable[[], Tensor]:
+        return lambda: theirs.attribute(
+            image,
+            target=0,
+            feature_mask=mask,
+            n_samples=n_samples,
+            perturbations_per_eval=at_a_time,
+        )
+
+    model.double()
+    found = ours.attribute(image.double(), target=0)
+    worst = float(
+        (found - theirs.attribute(image.double(), target=0, feature_mask=mask, n_samples=n_samples))
+        .abs()
+        .max()
+        / found.abs().max()
+    )
+    if worst > 1e-2:  # Captum fits in float32, and holds the constraint by a large weight
+        raise SystemExit(f"KernelSHAP: results differ by {worst:.2g} of the largest value")
+    model.float()
+    return [
+        ratio(
+            f"KernelSHAP, {n_samples} samples, against Captum's, {size} at a time",
+            captums(size),
+            lambda: ours.attribute(image, target=0),
+            repeats,
+        )
+        for size in (1, 5, 32)
+    ]
+
+
+def occlusion_metric(repeats: int, n_images: int = SRG_IMAGES) -> list[Row]:
+    """SRG against two runs of Quantus' PixelFlipping, with the same steps; nothing without it."""
+    model, _ = subject()
+    generator = torch.Generator().manual_seed(2)
+    images = torch.rand(n_images, 3, SIZE, SIZE, generator=generator)
+    images[:, :, 0, 0] = 0  # Quantus' black is the image's lowest value
+    maps = torch.rand(n_images, 1, SIZE, SIZE, generator=generator)
+    theirs = quantus_srg(model, images, maps, SRG_STEPS)
+    if theirs is None:
+        return []
+
+    def ours() -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = srg(
+            model,
+            images,
+            maps,
+            0,
+            n_steps=SRG_STEPS + 1,
+            perturber=SolidColor(0.0),
+            return_curves=True,
+        )
+        return found
+
+    worst = float((ours()[1][:, :, 1:] - theirs()).abs().max())
+    if worst > 1e-5:
+        raise SystemExit(f"SRG: curves differ by {worst:.2g}")
+    what = f"SRG of {n_images} images against quantus.PixelFlipping (both directions)"
+    return [ratio(what, theirs, ours, repeats)]
+
+
+def measure(n_samples: int, rise_samples: int, repeats: int) -> list[Row]:
     model, image = subject()
 
     def run(**settings: Any) -> Callable[[], Tensor]:
         return lambda: masked_run(model, image, RATIO_SAMPLES, **settings)
 
     return [
-        *share_in_model(n_samples, repeats),
+        *share_in_model(n_samples, rise_samples, repeats),
         ratio(
             "channels_last against contiguous batches",
             run(channels_last=False),
@@ -293,6 +339,8 @@ def measure(n_samples: int, repeats: int) -> list[Row]:
             lambda: window_run(model, image),
             repeats,
         ),
+        *kernel_shap(repeats),
+        *occlusion_metric(repeats),
         *path_methods(repeats),
     ]
 
@@ -300,10 +348,11 @@ def measure(n_samples: int, repeats: int) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--samples", type=int, default=2000, help="of the long run")
+    parser.add_argument("--rise-samples", type=int, default=RISE_SAMPLES, help="of RISE's long run")
     parser.add_argument("--repeats", type=int, default=5, help="pairs, and processes")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
-    rows = measure(args.samples, args.repeats)
+    rows = measure(args.samples, args.rise_samples, args.repeats)
     print(f"{'':62}{'median':>10} {'':6}(range)")
     for row in rows:
         print(row)

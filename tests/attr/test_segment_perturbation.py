@@ -24,7 +24,8 @@ from captum_ext.perturbation import (
     ShapSampler,
     SingleFeatureSampler,
     SolidColor,
-)from captum_ext.randomness import global_seed
+)
+from captum_ext.randomness import global_seed
 
 PRESETS = (RISE, SegmentLime, SegmentShap, CIU, SegmentPda)
 

@@ -1,0 +1,1 @@
+"""Segmentation, edges or method: what matters to an explanation by perturbation?"""
