@@ -37,6 +37,16 @@ def detached(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
 
 
+def precise(x: Tensor) -> torch.dtype:
+    """The dtype of ``x``, or float32, if that is more precise: for sums and small differences.
+
+    Example:
+        >>> precise(torch.zeros(1, dtype=torch.float16)), precise(torch.zeros(1).double())
+        (torch.float32, torch.float64)
+    """
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 def check_forward_func(forward_func: Any) -> None:
     """Refuses what is no model.
 

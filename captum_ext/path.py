@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ext.checks import precise
 from captum_ext.forward import Evaluator
 
 #: Points of several paths: for each input a tensor whose row ``p`` belongs to path ``p``.
@@ -300,11 +301,6 @@ class _Results:
             with torch.no_grad():
                 scores = self.evaluator.one_score_each(walk.points, examples).to(self.changes)
             self.changes.index_add_(0, examples, sign * scores / self.paths_per_example)
-
-
-def precise(x: Tensor) -> torch.dtype:
-    """Long sums in half precision would lose their small terms."""
-    return torch.promote_types(x.dtype, torch.float32)
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:

@@ -32,9 +32,10 @@ from captum_ext.checks import (
     check_forward_func,
     check_int,
     check_number,
+    precise,
 )
 from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
-from captum_ext.path import Points, View, column, integrate, precise
+from captum_ext.path import Points, View, column, integrate
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.targets import check_call
 

@@ -27,9 +27,10 @@ from captum_ext.checks import (
     check_forward_func,
     check_inputs,
     check_int,
+    precise,
 )
 from captum_ext.forward import Evaluator
-from captum_ext.path import integrate, precise
+from captum_ext.path import integrate
 from captum_ext.spec import last_convolution
 from captum_ext.targets import check_call
 

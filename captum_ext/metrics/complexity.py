@@ -59,4 +59,4 @@ def gini(
     # The formula above with its 1 inside the sum: no small difference of large numbers is taken.
     weights = (2 * steps - count - 1) / count
     index = (ordered * weights).sum(1) / ordered.sum(1)
-    return index.clamp(min=0).to(attributions.dtype)
+    return index.clamp(min=0)

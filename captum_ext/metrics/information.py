@@ -23,13 +23,14 @@ from saliency.metrics import pic
 from torch import Tensor
 from torch.nn import functional
 
-from captum_ext.checks import check_choice, check_number
+from captum_ext.checks import check_choice, check_number, precise
 from captum_ext.forward import Evaluator
 from captum_ext.metrics.relevance import (
     check_model_call,
     of_example,
     pixel_relevance,
     target_or_predicted,
+    warn_of_equal,
 )
 from captum_ext.randomness import GeneratorLike, global_seed, seed_of
 from captum_ext.targets import select_target
@@ -162,7 +163,9 @@ def _information_curves(
     _check_rgb(images)
     check_number(mask_fraction, "mask_fraction", low=0, high=1)
     settings = (_check_thresholds(saliency_thresholds), min_pred_value, _MONOTONOUS, _POINTS)
-    relevance = pixel_relevance(attributions, inputs).cpu().double().numpy()
+    pixels = pixel_relevance(attributions, inputs)
+    warn_of_equal(pixels.flatten(1), stacklevel=3)
+    relevance = pixels.cpu().double().numpy()
     seed, reasons, results = seed_of(generator), {}, []
     target = target_or_predicted(forward_func, images, target, additional_forward_args)
     with global_seed(seed):
@@ -179,13 +182,14 @@ def _information_curves(
     if reasons:
         why = "; ".join(f"example {example}: {reason}" for example, reason in reasons.items())
         warnings.warn(f"no information curve (NaN) for some examples. {why}", stacklevel=3)
-    areas = attributions.new_tensor([np.nan if each is None else each.auc for each in results])
+    like = torch.zeros(0, dtype=precise(attributions), device=attributions.device)
+    areas = like.new_tensor([np.nan if each is None else each.auc for each in results])
     if not return_curves:
         return areas
     information = np.linspace(0, 1, _POINTS + 1)
     missing = np.full(len(information), np.nan)
     curves = np.stack([missing if each is None else each.curve_y for each in results])
-    return areas, attributions.new_tensor(curves), attributions.new_tensor(information)
+    return areas, like.new_tensor(curves), like.new_tensor(information)
 
 
 def _check_rgb(images: Tensor) -> None:

@@ -3,7 +3,7 @@
 Every metric here compares a map with a mask of the object's pixels and gives one number in [0, 1]
 for each example, higher for better. A pixel's relevance is the sum over its channels. What an
 order of pixels leaves open, ties share: a map that is the same everywhere scores what chance does,
-the mask's part of the image.
+the mask's part of the image (with a warning, where pixels are ranked).
 
 All metrics are called alike, ``metric(forward_func, inputs, attributions, target,
 additional_forward_args, ...)``, so that a study can exchange them. These need no model:
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from captum_ext.checks import check_int, check_number
-from captum_ext.metrics.relevance import check_mask, pixel_relevance
+from captum_ext.metrics.relevance import check_mask, pixel_relevance, warn_of_equal
 
 
 def pointing_game(
@@ -56,7 +56,7 @@ def pointing_game(
     """
     relevance, inside = _pixels(attributions, inputs, mask)
     k = torch.ones(len(relevance), dtype=torch.int64, device=relevance.device)
-    return _part_of_highest(relevance, inside, k).to(attributions.dtype)
+    return _part_of_highest(relevance, inside, k)
 
 
 def relevance_mass(
@@ -96,7 +96,7 @@ def relevance_mass(
     # Relative to the highest, sums of the largest and smallest values neither over- nor underflow.
     positive = positive / highest.masked_fill(nothing, 1)
     total = positive.sum(1).masked_fill(nothing.flatten(), 1)
-    return ((positive * inside).sum(1) / total).to(attributions.dtype)
+    return (positive * inside).sum(1) / total
 
 
 def relevance_rank(
@@ -122,7 +122,7 @@ def relevance_rank(
         tensor([0.5000])
     """
     relevance, inside = _pixels(attributions, inputs, mask)
-    return _part_of_highest(relevance, inside, inside.sum(1)).to(attributions.dtype)
+    return _part_of_highest(relevance, inside, inside.sum(1))
 
 
 def top_k_intersection(
@@ -158,7 +158,7 @@ def top_k_intersection(
     """
     relevance, inside = _pixels(attributions, inputs, mask)
     count = torch.full((len(relevance),), _how_many(k, relevance.shape[1]), device=relevance.device)
-    return _part_of_highest(relevance, inside, count).to(attributions.dtype)
+    return _part_of_highest(relevance, inside, count)
 
 
 def _pixels(attributions: Any, inputs: Any, mask: Any) -> tuple[Tensor, Tensor]:
@@ -181,6 +181,7 @@ def _how_many(k: Any, n_pixels: int) -> int:
 
 def _part_of_highest(relevance: Tensor, inside: Tensor, k: Tensor) -> Tensor:
     """Of each row's k highest ``[B]`` the part that is inside; ties for the last places share."""
+    warn_of_equal(relevance, stacklevel=3)
     threshold = relevance.sort(1, descending=True).values.gather(1, k[:, None] - 1)
     above, tied = relevance > threshold, relevance == threshold
     places = (k - above.sum(1)).to(relevance.dtype)

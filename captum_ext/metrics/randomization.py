@@ -8,6 +8,7 @@ is better. The call is that of all metrics, see :mod:`captum_ext.metrics.localiz
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
@@ -19,10 +20,11 @@ from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
-from captum_ext.checks import check_choice
+from captum_ext.checks import check_choice, precise
 from captum_ext.forward import Evaluator
 from captum_ext.metrics.relevance import (
     Method,
+    NotFiniteError,
     check_method,
     check_model_call,
     explanation,
@@ -108,25 +110,45 @@ def parameter_randomization(
         )
     check_method(method, forward_func)
     seed = seed_of(generator)
-    model = copy.deepcopy(forward_func)
+    model = _copy(forward_func)
     rows = [slice(example, example + 1) for example in range(len(images))]
     target = target_or_predicted(model, images, target, additional_forward_args)
     own = [of_example(row.start, target, additional_forward_args) for row in rows]
     layers = _layers_from_output(model, images[rows[0]], own[0][1], seed)
 
-    def maps() -> np.ndarray:
-        explained = [
-            explanation(method, model, images[row], *of, seed, arguments)
-            for row, of in zip(rows, own, strict=True)
-        ]
-        relevance = pixel_relevance(torch.cat(explained), images)
-        return relevance.cpu().double().numpy()
+    lost: set[int] = set()
 
+    def maps() -> list[np.ndarray | None]:
+        found: list[np.ndarray | None] = []
+        for row, of in zip(rows, own, strict=True):
+            try:
+                heat = explanation(method, model, images[row], *of, seed, arguments)
+            except NotFiniteError:
+                lost.add(row.start)
+                found.append(None)
+            else:
+                found.append(pixel_relevance(heat, images[row])[0].cpu().double().numpy())
+        return found
+
+    # Copied before the model has run with gradients: what it may keep of a run cannot be copied.
+    fresh = _fresh(model, layers, seed)
     before, curves = maps(), []
-    for _ in _randomized(model, layers, mode, seed):
+    for _ in _randomized(model, fresh, layers, mode):
         pairs = zip(before, maps(), strict=True)
-        curves.append([compare(first, second) for first, second in pairs])
-    scores = attributions.new_tensor(np.transpose(curves))
+        curves.append(
+            [
+                math.nan if first is None or second is None else compare(first, second)
+                for first, second in pairs
+            ]
+        )
+    if lost:
+        warnings.warn(
+            f"no similarity (NaN) for examples {sorted(lost)}: their maps are not always finite",
+            stacklevel=2,
+        )
+    scores = torch.tensor(
+        np.transpose(curves), dtype=precise(attributions), device=attributions.device
+    )
     return (scores.mean(1), scores, layers) if return_curves else scores.mean(1)
 
 
@@ -134,7 +156,8 @@ def _layers_from_output(model: nn.Module, image: Tensor, additional: Any, seed: 
     """Names of the modules that hold something to randomize, the last to run first."""
     ran: list[nn.Module] = []
     names = {module: name for name, module in model.named_modules()}
-    held = [module for module in names if _has_own(module)]
+    inner = {part for module in names for part in _parts(module)[1:]}
+    held = [module for module in names if _has_own(module) and module not in inner]
     handles = [
         module.register_forward_hook(lambda module, args, output: ran.append(module))
         for module in held
@@ -165,22 +188,48 @@ def _layers_from_output(model: nn.Module, image: Tensor, additional: Any, seed: 
     return [names[module] for module in order]
 
 
+def _copy(model: nn.Module) -> nn.Module:
+    """A deep copy, also of a model that keeps results of its last run."""
+    memo = {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    try:
+        return copy.deepcopy(model, memo)
+    except RuntimeError as error:
+        raise ValueError(f"forward_func must be a module that can be copied: {error}") from error
+
+
+def _parts(module: nn.Module) -> list[nn.Module]:
+    """The module, and what computes its parameters, if it is parametrized."""
+    parametrizations = getattr(module, "parametrizations", None)
+    inner = parametrizations.modules() if isinstance(parametrizations, nn.Module) else ()
+    return [module, *inner]
+
+
 def _has_own(module: nn.Module) -> bool:
-    parameters = module.parameters(recurse=False)
+    parameters = chain(*(part.parameters(recurse=False) for part in _parts(module)))
     return any(value.is_floating_point() for value in parameters) or (
         hasattr(module, "reset_running_stats") and any(True for _ in module.buffers(recurse=False))
     )
 
 
-def _randomized(model: nn.Module, layers: list[str], mode: str, seed: int) -> Iterator[str]:
-    """Yields each layer's name while ``model`` is as the mode has it at this layer."""
-    fresh = copy.deepcopy(model)
+def _fresh(model: nn.Module, layers: list[str], seed: int) -> nn.Module:
+    """A copy of the model with all of these layers randomized."""
+    fresh = _copy(model)
     # Not the seed itself: a model that was made under it, as many are under 0, would get the very
     # parameters again that it was made with.
     own_seed = seed_of(example_generator(seed))
     with torch.no_grad(), global_seed(own_seed):
         for name in layers:
             _reinitialize(fresh.get_submodule(name))
+    return fresh
+
+
+def _randomized(model: nn.Module, fresh: nn.Module, layers: list[str], mode: str) -> Iterator[str]:
+    """Yields each layer's name while ``model`` is as the mode has it at this layer."""
     for name in layers:
         learned = copy.deepcopy(_own(model.get_submodule(name)))
         _load(model.get_submodule(name), _own(fresh.get_submodule(name)))
@@ -190,15 +239,17 @@ def _randomized(model: nn.Module, layers: list[str], mode: str, seed: int) -> It
 
 
 def _reinitialize(module: nn.Module) -> None:
+    own = [each for part in _parts(module) for each in part.parameters(recurse=False)]
+    written = [parameter._version for parameter in own]
     reset = getattr(module, "reset_parameters", None)
     # A module with parts might reset these, too, whose turn is another.
     if callable(reset) and not any(module.children()):
         reset()
-        return
-    if hasattr(module, "reset_running_stats"):
+    elif hasattr(module, "reset_running_stats"):
         module.reset_running_stats()  # type: ignore[operator]
-    for parameter in module.parameters(recurse=False):
-        if parameter.is_floating_point():
+    for parameter, version in zip(own, written, strict=True):
+        # Those that were not reset, as what a weight is computed from.
+        if parameter.is_floating_point() and parameter._version == version:
             mean, spread = parameter.mean(), parameter.std(correction=0)
             # A constant, as a layer's scale at its start, would otherwise stay what it is.
             if spread == 0:
@@ -207,8 +258,13 @@ def _reinitialize(module: nn.Module) -> None:
 
 
 def _own(module: nn.Module) -> dict[str, Tensor]:
-    named = chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
-    return {name: tensor.detach() for name, tensor in named}
+    return {
+        f"{number}.{name}": tensor.detach()
+        for number, part in enumerate(_parts(module))
+        for name, tensor in chain(
+            part.named_parameters(recurse=False), part.named_buffers(recurse=False)
+        )
+    }
 
 
 def _load(module: nn.Module, values: Mapping[str, Tensor]) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
 import torch
 from captum.attr import Attribution
 from torch import Tensor
 
-from captum_ext.checks import as_tuple, check_differentiable, check_forward_func, check_inputs
+from captum_ext.checks import (
+    as_tuple,
+    check_differentiable,
+    check_forward_func,
+    check_inputs,
+    precise,
+)
 from captum_ext.explanation import explain, predicted_target
-from captum_ext.path import precise
 from captum_ext.randomness import global_seed
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec
@@ -19,6 +25,10 @@ from captum_ext.targets import check_images, plain_target
 
 #: A registered method's name, a spec, a class of Captum's, or a function that explains.
 Method = str | MethodSpec | type[Attribution] | Callable[..., Tensor]
+
+
+class NotFiniteError(ValueError):
+    """A method has given NaN or infinite values: of no use for this example, but for others."""
 
 
 def pixel_relevance(attributions: Any, inputs: Any, name: str = "attributions") -> Tensor:
@@ -53,7 +63,20 @@ def pixel_relevance(attributions: Any, inputs: Any, name: str = "attributions") 
             f"{tuple(attributions.shape)}"
         )
     check_inputs(attributions, name)
-    return attributions.detach().to(precise(attributions)).sum(1)
+    relevance = attributions.detach().to(precise(attributions)).sum(1)
+    if not torch.isfinite(relevance).all():
+        raise ValueError(f"{name} must have a finite sum over the channels; got an infinite one")
+    return relevance
+
+
+def warn_of_equal(relevances: Iterable[Tensor], stacklevel: int) -> None:
+    """Warns of examples whose relevances ``[P]`` are the same everywhere: they rank nothing."""
+    equal = [number for number, each in enumerate(relevances) if bool((each == each[0]).all())]
+    if equal:
+        warnings.warn(
+            f"attributions of examples {equal} are the same everywhere: they rank nothing",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def check_mask(mask: Any, inputs: Tensor) -> Tensor:
@@ -224,6 +247,8 @@ def explanation(
                 generator=seed,
                 arguments=chosen,
             )
+    if isinstance(result, Tensor) and not torch.isfinite(result).all():
+        raise NotFiniteError("the result of method must be finite; got NaN or infinite values")
     pixel_relevance(result, inputs, "the result of method")
     return result.detach()
 

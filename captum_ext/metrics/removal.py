@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_forward_func
+from captum_ext.checks import check_differentiable, check_forward_func, precise
 from captum_ext.forward import Evaluator, rows_per_call
-from captum_ext.metrics.relevance import pixel_relevance, target_or_predicted
+from captum_ext.metrics.relevance import pixel_relevance, target_or_predicted, warn_of_equal
 from captum_ext.perturbation import Perturber, Segments
 from captum_ext.perturbation.rows import PerturbedExample, perturb_each
 from captum_ext.perturbation.segments import check_segments
-from captum_ext.randomness import GeneratorLike, seed_of
+from captum_ext.randomness import GeneratorLike, global_seed, seed_of
 from captum_ext.targets import check_images
 
+#: Rounding errors of an output, in units of its precision, that are no change.
+ROUNDING = 32
 #: How ties are ordered.
 TIES = ("index", "numpy")
 
@@ -47,13 +50,17 @@ class OcclusionCurves(NamedTuple):
             ...     ).normalized().mif
             tensor([[1., 0., 0.]])
         """
-        flat = (self.lif[:, 0] == self.lif[:, -1]).nonzero().flatten().tolist()
-        if flat:
+        reach = (self.lif[:, 0] - self.lif[:, -1]).abs()
+        size = torch.stack(tuple(self)).abs().amax((0, 2))
+        flat = reach <= ROUNDING * torch.finfo(self.lif.dtype).eps * size
+        if flat.any():
+            examples = flat.nonzero().flatten().tolist()
             warnings.warn(
-                f"the output of examples {flat} is the same with all removed: no normalized curve",
-                stacklevel=2,
+                f"the output of examples {examples} is the same with all removed: no normalized "
+                "curve",
+                stacklevel=3,
             )
-        return OcclusionCurves(*(_normalized(curve) for curve in self))
+        return OcclusionCurves(*(_normalized(curve, flat) for curve in self))
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,10 @@ class Run:
             self.evaluator.additional_forward_args,
         )
         rows = [n_samples * versions] * len(examples)
-        outputs = torch.stack(self.evaluator.each(self.images, perturb_each(examples), rows))
+        with global_seed(self.seed):  # of a model that draws
+            outputs = torch.stack(self.evaluator.each(self.images, perturb_each(examples), rows))
+        # Areas and gains are small differences of outputs, for which half precision will not do.
+        outputs = outputs.to(precise(outputs))
         return outputs.reshape(len(examples), n_samples, versions).mean(2)
 
 
@@ -191,8 +201,11 @@ def relevances_of(
     """
     found: list[Segments | None] = [None] * len(images)
     if segments is None:
-        relevances = list(pixel_relevance(attributions, images).flatten(1))
+        relevances = list(pixel_relevance(attributions, images).flatten(1).to(images.device))
     else:
+        for name, value in (("attributions", attributions), ("segments", segments)):
+            if not isinstance(value, Segments | Sequence) and not _has_rows(value):
+                raise TypeError(f"{name} must be one for each image; got {type(value).__name__}")
         several = [segments] * len(images) if isinstance(segments, Segments) else list(segments)
         if len(several) != len(images) or len(attributions) != len(images):
             raise ValueError(
@@ -205,13 +218,7 @@ def relevances_of(
         relevances = [
             _check_scores(scores, own) for scores, own in zip(attributions, several, strict=True)
         ]
-    equal = [number for number, each in enumerate(relevances) if bool((each == each[0]).all())]
-    if equal:
-        warnings.warn(
-            f"attributions of examples {equal} are the same everywhere: they rank nothing, and "
-            "what is removed goes by its index",
-            stacklevel=3,
-        )
+    warn_of_equal(relevances, stacklevel=3)
     return relevances, found
 
 
@@ -221,10 +228,16 @@ def _check_scores(scores: Any, segments: Segments) -> Tensor:
         raise ValueError(
             f"attributions must be one score for each of the {len(segments)} segments; got {what}"
         )
+    check_differentiable((scores,), "attributions")
     if not torch.isfinite(scores).all():
         raise ValueError("attributions must be finite; got NaN or infinite values")
-    return scores.detach()
+    return scores.detach().to(segments.labels.device)
 
 
-def _normalized(curve: Tensor) -> Tensor:
-    return (curve - curve[:, -1:]) / (curve[:, :1] - curve[:, -1:])
+def _has_rows(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 0
+
+
+def _normalized(curve: Tensor, flat: Tensor) -> Tensor:
+    scaled = (curve - curve[:, -1:]) / (curve[:, :1] - curve[:, -1:])
+    return scaled.masked_fill(flat[:, None], math.nan)

@@ -10,6 +10,8 @@ depend on its batch mates.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,10 +19,18 @@ import captum.metrics
 import torch
 from torch import Tensor
 
-from captum_ext.checks import as_tuple, check_baselines, check_choice, check_int, check_number
+from captum_ext.checks import (
+    as_tuple,
+    check_baselines,
+    check_choice,
+    check_int,
+    check_number,
+    precise,
+)
 from captum_ext.forward import Evaluator, default_batch_size
 from captum_ext.metrics.relevance import (
     Method,
+    NotFiniteError,
     check_method,
     check_model_call,
     explanation,
@@ -28,7 +38,6 @@ from captum_ext.metrics.relevance import (
     of_example,
     target_or_predicted,
 )
-from captum_ext.path import precise
 from captum_ext.randomness import GeneratorLike, example_generator, global_seed, seed_of
 
 #: Captum's form: ``inputs [n, C, H, W]`` to the perturbations, and the perturbed inputs.
@@ -134,7 +143,8 @@ def infidelity(
                 normalize=normalize,
             )
 
-    return torch.cat([of(example) for example in range(len(images))]).to(attributions)
+    scores = torch.cat([of(example) for example in range(len(images))])
+    return scores.to(attributions.device, precise(attributions))
 
 
 def max_sensitivity(
@@ -191,7 +201,16 @@ def max_sensitivity(
     target = target_or_predicted(forward_func, images, target, additional_forward_args)
     explained_by = (lambda _, *asked: method(*asked)) if is_function(method) else method
 
+    lost: dict[int, str] = {}
+
     def of(example: int) -> Tensor:
+        try:
+            return sensitivity(example)
+        except NotFiniteError as error:
+            lost[example] = str(error)
+            return images.new_full((1,), math.nan)
+
+    def sensitivity(example: int) -> Tensor:
         own = of_example(example, target, additional_forward_args)
         stream = example_generator(seed)
 
@@ -213,7 +232,10 @@ def max_sensitivity(
             max_examples_per_batch=1,
         )
 
-    return torch.cat([of(example) for example in range(len(images))]).to(attributions)
+    scores = torch.cat([of(example) for example in range(len(images))])
+    if lost:
+        warnings.warn(f"no sensitivity (NaN) for examples {sorted(lost)}: {lost}", stacklevel=2)
+    return scores.to(attributions.device, precise(attributions))
 
 
 def _squares(start: Tensor, count: int, seed: int) -> Perturbation:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_choice, check_int
+from captum_ext.checks import check_choice, check_int, precise
 from captum_ext.perturbation.fitting import least_squares, shapley_kernel
 from captum_ext.perturbation.samplers import check_samples
 
@@ -290,7 +290,7 @@ def check_outputs(
 
 def as_precise(scores: Tensor, outputs: Tensor) -> Tensor:
     """Scores on the device and in the dtype of ``outputs``, or in float32, if that is better."""
-    return scores.to(outputs.device, torch.promote_types(outputs.dtype, torch.float32))
+    return scores.to(outputs.device, precise(outputs))
 
 
 def _check_every_segment(samples: Tensor, what: str) -> None:

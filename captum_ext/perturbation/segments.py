@@ -161,6 +161,11 @@ def check_segments(segments: object, image: Tensor, name: str = "segmenter") -> 
             f"{name} must return segments of the image's size {tuple(image.shape[-2:])}; got "
             f"{tuple(segments.labels.shape)}"
         )
+    if segments.labels.device != image.device:
+        raise ValueError(
+            f"{name} must return segments on the image's device {image.device}; got "
+            f"{segments.labels.device}"
+        )
     return segments
 
 

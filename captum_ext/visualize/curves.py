@@ -179,6 +179,9 @@ def _check_method(title: str, curves: OcclusionCurves) -> OcclusionCurves:
     name = f"curves of {title!r}" if title else "curves"
     if not isinstance(curves, OcclusionCurves):
         raise TypeError(f"{name} must be OcclusionCurves; got {type(curves).__name__}")
+    for each in curves:
+        if not isinstance(each, Tensor):
+            raise TypeError(f"{name} must hold tensors; got {type(each).__name__}")
     shapes = [tuple(each.shape) for each in curves]
     if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][1] < 2:
         raise ValueError(

@@ -172,7 +172,7 @@ def draw_signed(axes: Axes, values: Tensor | np.ndarray) -> None:
         >>> axes.images[0].get_clim() == (-2.0, 2.0)
         True
     """
-    array = np.asarray(values)
+    array = values.detach().cpu().double().numpy() if isinstance(values, Tensor) else values
     bound = float(np.abs(array[np.isfinite(array)]).max(initial=0.0)) or 1.0
     axes.imshow(array, cmap=SIGNED_COLORS, vmin=-bound, vmax=bound, interpolation="nearest")
     bare(axes)

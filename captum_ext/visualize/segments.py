@@ -62,7 +62,7 @@ def keep_segments(
     _check_scores(scores, segments)
     perturber = _check_perturber(perturber)
     criteria = {"top": top, "fraction": fraction, "share": share, "threshold": threshold}
-    kept = _choose(scores.detach().cpu().double(), criteria)
+    kept = _choose(scores.detach().cpu(), criteria)
     sample = kept.to(segments.labels.device, image.dtype)
     masks = segments.cover(sample[None]).to(image.device)
     return perturber(image.detach(), masks, generator)[0]
@@ -80,6 +80,7 @@ def _choose(scores: Tensor, criteria: dict[str, float | None]) -> Tensor:
     value = criteria[name]
     if name == "threshold":
         return scores >= check_number(value, name)
+    scores = scores.double()
     best = scores.argsort(descending=True, stable=True)
     count = {"top": _count_top, "fraction": _count_fraction, "share": _count_share}[name]
     kept = torch.zeros(len(scores), dtype=torch.bool)
@@ -108,7 +109,8 @@ def _count_share(ordered: Tensor, share: float | None) -> int:
             "share must be of positive scores, of which there is none; the highest is "
             f"{ordered[0].item():g}"
         )
-    return int((held < part * held[-1]).sum()) + 1
+    # As with fraction: a rounding error of the sum is no reason to keep one more.
+    return int((held < part * held[-1] * (1 - 1e-9)).sum()) + 1
 
 
 def _check_image(image: Tensor, segments: Segments) -> None:

@@ -1,5 +1,7 @@
 """Localization: scores that can be counted by hand."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -58,7 +60,11 @@ def test_ties_for_the_last_places_share_them():
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_map_without_contrast_scores_the_masks_part_of_the_image(metric):
-    assert score(metric, [1, 1, 1, 1, 1, 1]) == pytest.approx([2 / 6])
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert score(metric, [1, 1, 1, 1, 1, 1]) == pytest.approx([2 / 6])
+    ranks = metric is not relevance_mass
+    assert any("the same everywhere" in str(each.message) for each in warned) == ranks
 
 
 def test_k_is_a_number_of_pixels_or_a_part_of_them():

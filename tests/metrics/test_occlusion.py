@@ -249,3 +249,50 @@ def test_steps_and_segments_must_fit(model, images, maps):
         srg(model, images, maps, 0, ties="random")
     with pytest.raises(ValueError, match="step_size must be at least 1"):
         deletion(model, images, maps, 0, step_size=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gains_are_not_lost_in_the_models_precision(model, images, maps, dtype):
+    half = nn.Sequential(*list(model)[:-1]).to(dtype)
+    settings = {"n_steps": 30, "perturber": BLACK, "return_curves": True}
+    gain, curves = srg(half, images.to(dtype), maps, 0, **settings)
+    expected = curves[:, 0].double().mean(1) - curves[:, 1].double().mean(1)
+    assert gain.dtype == torch.float32
+    torch.testing.assert_close(gain, expected.float())
+
+
+def test_a_model_may_say_right_or_wrong(images, maps):
+    def right(x):
+        return x.mean((1, 2, 3)) > 0.25
+
+    numbers = srg(lambda x: right(x).float(), images, maps, perturber=BLACK)
+    torch.testing.assert_close(srg(right, images, maps, perturber=BLACK), numbers)
+
+
+def test_rounding_errors_are_no_change_that_curves_are_normalized_by(images, maps):
+    images = images.float()
+    with pytest.warns(UserWarning, match="is the same with all removed"):
+        gain = srg(lambda x: 1 + 1e-9 * x.mean((1, 2, 3)), images, maps, normalize=True)
+    assert gain.isnan().all()
+    with pytest.warns(UserWarning, match="is the same with all removed"):
+        mean = srg(lambda x: x.mean((1, 2, 3)), images, maps, normalize=True)
+    assert mean.isnan().all()
+
+
+def test_a_model_that_draws_leaves_the_random_state_alone(images, maps):
+    dropping = nn.Sequential(nn.Dropout(), nn.Flatten(), nn.Linear(144, 2)).double()
+    state = torch.get_rng_state()
+    srg(dropping, images, maps, 0)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_segments_and_scores_of_a_wrong_kind_are_named(model, images):
+    segments = Grid(2, 2)(images[0])
+    for scores, own, problem in (
+        (None, segments, "attributions must be one for each image; got NoneType"),
+        (torch.rand(4, 4), 3, "segments must be one for each image; got int"),
+        (torch.tensor(1.0), segments, "attributions must be one for each image; got Tensor"),
+        (torch.ones(4, 4, dtype=torch.bool), segments, "attributions must be of a floating-point"),
+    ):
+        with pytest.raises(TypeError, match=problem):
+            srg(model, images, scores, 0, n_steps=3, segments=own)

@@ -1,5 +1,7 @@
 """Parameter randomization: which layers are new when, and how similar maps are told to be."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -213,3 +215,60 @@ def test_ssim_needs_three_pixels_a_side(net):
     x = torch.rand(1, 3, 2, 8)
     with pytest.raises(ValueError, match="at least 3 x 3 pixels"):
         parameter_randomization(net, x, x, method="saliency")
+
+
+def old_spectral_norm(layer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return nn.utils.spectral_norm(layer)
+
+
+@pytest.mark.parametrize(
+    "normalized", [old_spectral_norm, nn.utils.parametrizations.weight_norm], ids=["old", "new"]
+)
+@pytest.mark.parametrize("mode", ["cascading", "independent"])
+def test_weights_that_are_computed_from_others_are_randomized_too(images, normalized, mode):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), normalized(nn.Linear(images[0].numel(), 2))).eval()
+    _, curves, layers = parameter_randomization(
+        model,
+        images,
+        images,
+        0,
+        method="saliency",
+        mode=mode,
+        similarity="spearman_signed",
+        return_curves=True,
+    )
+    assert layers == ["1"] and curves.abs().max() < 0.5
+
+
+class Keeping(nn.Module):
+    """Keeps what it has computed, as some models do for their users."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x):
+        self.kept = self.conv(x)
+        return self.linear(self.kept.relu().mean((2, 3)))
+
+
+def test_a_model_may_keep_its_activations(images):
+    model = Keeping().eval()
+    model(images)
+    scores = parameter_randomization(model, images, images, 0, method="saliency")
+    assert scores.isfinite().all()
+
+
+def test_a_map_that_is_not_finite_costs_its_example_only(net, images):
+    calls = []
+
+    def sometimes(model, inputs, target):
+        calls.append(target)
+        return inputs / (0 if len(calls) == 4 else 1)
+
+    with pytest.warns(UserWarning, match=r"no similarity \(NaN\) for examples \["):
+        scores = parameter_randomization(net, images[:2], images[:2], 0, method=sometimes)
+    assert scores.isnan().sum() == 1

@@ -174,10 +174,20 @@ def test_seeds_decide_and_nothing_is_left_changed(curved, images, metric):
     assert dropping.training
 
 
-def test_the_result_has_the_attributions_dtype(linear, images):
+def test_results_are_never_of_half_precision(linear, images):
     half = images.to(torch.bfloat16)
-    assert infidelity(linear.bfloat16(), half, half.float(), 1).dtype == torch.float32
-    assert max_sensitivity(linear, half, half, 1, method="saliency").dtype == torch.bfloat16
+    assert infidelity(linear.bfloat16(), half, half.double(), 1).dtype == torch.float64
+    assert infidelity(linear, half, half, 1).dtype == torch.float32
+    assert max_sensitivity(linear, half, half, 1, method="saliency").dtype == torch.float32
+
+
+def test_a_map_that_is_not_finite_costs_its_example_only(linear, images):
+    def broken(inputs, target):
+        return inputs / (inputs != images[1:2]).any()
+
+    with pytest.warns(UserWarning, match=r"no sensitivity \(NaN\) for examples \[1\]"):
+        scores = max_sensitivity(linear, images[:2], images[:2], 1, method=broken)
+    assert scores.isnan().tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,12 @@ def test_what_does_not_fit_is_refused(change, error, message):
     arguments = {"image": IMAGE, "segments": SEGMENTS, "scores": SCORES, "top": 1}
     with pytest.raises(error, match=message):
         keep_segments(**arguments | change)
+
+
+def test_rounding_decides_neither_threshold_nor_share():
+    image, segments = torch.rand(1, 2, 10), Grid(1, 10)(torch.rand(1, 2, 10))
+    scores = torch.full((10,), 0.7)
+    assert torch.equal(keep_segments(image, segments, scores, threshold=0.7), image)
+    for share in (0.1, 0.2, 0.3, 0.5, 0.8):
+        kept = keep_segments(image, segments, scores.double(), share=share)
+        assert int((kept == image).all(1).sum()) == round(10 * share)
