@@ -13,7 +13,7 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -290,7 +290,7 @@ def occlusion_metric(repeats: int, n_images: int = SRG_IMAGES) -> list[Row]:
     generator = torch.Generator().manual_seed(2)
     images = torch.rand(n_images, 3, SIZE, SIZE, generator=generator)
     images[:, :, 0, 0] = 0  # Quantus' black is the image's lowest value
-    maps = torch.rand(n_images, 1, SIZE, SIZE, generator=generator)
+    maps = torch.randn(n_images, 1, SIZE, SIZE, generator=generator)
     theirs = quantus_srg(model, images, maps, SRG_STEPS)
     if theirs is None:
         return []
@@ -314,35 +314,29 @@ def occlusion_metric(repeats: int, n_images: int = SRG_IMAGES) -> list[Row]:
     return [ratio(what, theirs, ours, repeats)]
 
 
-def measure(n_samples: int, rise_samples: int, repeats: int) -> list[Row]:
+def measure(n_samples: int, rise_samples: int, repeats: int) -> Iterator[Row]:
+    """All figures, each as soon as it is there."""
     model, image = subject()
 
     def run(**settings: Any) -> Callable[[], Tensor]:
         return lambda: masked_run(model, image, RATIO_SAMPLES, **settings)
 
-    return [
-        *share_in_model(n_samples, rise_samples, repeats),
-        ratio(
-            "channels_last against contiguous batches",
-            run(channels_last=False),
-            run(),
-            repeats,
-        ),
-        *(
-            ratio(f"default batch against {size} a time", run(batch_size=size), run(), repeats)
-            for size in (1, 32)
-        ),
-        ratio("bf16 autocast against float32", run(), run(autocast=torch.bfloat16), repeats),
-        ratio(
-            "occlusion windows: evaluator against captum.attr.Occlusion",
-            lambda: captum_occlusion(model, image),
-            lambda: window_run(model, image),
-            repeats,
-        ),
-        *kernel_shap(repeats),
-        *occlusion_metric(repeats),
-        *path_methods(repeats),
-    ]
+    yield from share_in_model(n_samples, rise_samples, repeats)
+    contiguous = run(channels_last=False)
+    yield ratio("channels_last against contiguous batches", contiguous, run(), repeats)
+    for size in (1, 32):
+        what = f"default batch against {size} a time"
+        yield ratio(what, run(batch_size=size), run(), repeats)
+    yield ratio("bf16 autocast against float32", run(), run(autocast=torch.bfloat16), repeats)
+    yield ratio(
+        "occlusion windows: evaluator against captum.attr.Occlusion",
+        lambda: captum_occlusion(model, image),
+        lambda: window_run(model, image),
+        repeats,
+    )
+    yield from kernel_shap(repeats)
+    yield from occlusion_metric(repeats)
+    yield from path_methods(repeats)
 
 
 def main() -> None:
@@ -352,10 +346,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="pairs, and processes")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
-    rows = measure(args.samples, args.rise_samples, args.repeats)
-    print(f"{'':62}{'median':>10} {'':6}(range)")
-    for row in rows:
-        print(row)
+    print(f"{'':66}{'median':>10} {'':6}(range)", flush=True)
+    rows = []
+    for row in measure(args.samples, args.rise_samples, args.repeats):
+        rows.append(row)
+        print(row, flush=True)
     if args.json is not None:
         content = {
             "versions": versions(),

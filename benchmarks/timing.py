@@ -26,7 +26,7 @@ class Row:
     unit: str
 
     def __str__(self) -> str:
-        return f"{self.what:62}{self.median:10.3g} {self.unit:6}({self.low:.3g} - {self.high:.3g})"
+        return f"{self.what:66}{self.median:10.3g} {self.unit:6}({self.low:.3g} - {self.high:.3g})"
 
 
 def row_of(what: str, values: list[float], unit: str) -> Row:
