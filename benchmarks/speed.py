@@ -101,13 +101,12 @@ def rise_run(model: nn.Module, image: Tensor, n_samples: int) -> Tensor:
     return attribution
 
 
-def share_in_model(n_samples: int, rise_samples: int, processes: int) -> list[Row]:
+def share_in_model(n_samples: int, rise_samples: int, processes: int) -> Iterator[Row]:
     """Part of the wall time inside the model, and how memory grows with the samples.
 
     Measured in several fresh processes: how the C library returns memory to the system, which
     decides what an allocation costs, is settled anew by chance in each.
     """
-    rows = []
     for what, run, count in (
         (f"{n_samples} masked samples", masked_run, n_samples),
         (f"RISE with {rise_samples} samples", rise_run, rise_samples),
@@ -116,11 +115,8 @@ def share_in_model(n_samples: int, rise_samples: int, processes: int) -> list[Ro
             shares, growths = zip(*pool.map(_long_run, [(run, count)] * processes, 1), strict=True)
             pool.close()
             pool.join()
-        rows += [
-            row_of(f"wall time inside the model, {what}", list(shares), "%"),
-            row_of(f"peak memory of {what} over that of 64", list(growths), "MiB"),
-        ]
-    return rows
+        yield row_of(f"wall time inside the model, {what}", list(shares), "%")
+        yield row_of(f"peak memory of {what} over that of 64", list(growths), "MiB")
 
 
 def _long_run(job: tuple[Callable[..., Any], int]) -> tuple[float, float]:
