@@ -15,6 +15,7 @@ from captum_ext.attr.guided_ig import GuidedIG
 from captum_ext.attr.ig2 import IG2
 from captum_ext.attr.lrp import AlphaBetaRule, UniformLRP
 from captum_ext.attr.pair import FromSaliency
+from captum_ext.attr.prediction_difference import PDA, PredictionDifference
 from captum_ext.attr.segment_perturbation import SegmentAttribution, SegmentPerturbation
 from captum_ext.attr.segment_presets import CIU, RISE, SegmentLime, SegmentPda, SegmentShap
 from captum_ext.attr.xrai import XRAI
@@ -23,6 +24,7 @@ from captum_ext.spec import MethodSpec
 __all__ = [
     "CIU",
     "IG2",
+    "PDA",
     "RISE",
     "XRAI",
     "AlphaBetaRule",
@@ -30,6 +32,7 @@ __all__ = [
     "FromSaliency",
     "GuidedIG",
     "InputGradCam",
+    "PredictionDifference",
     "SegmentAttribution",
     "SegmentLime",
     "SegmentPda",

@@ -2,8 +2,9 @@
 
 Perturbation methods spend their life in the model. :class:`Evaluator` makes their perturbed inputs
 batch by batch, so that they never exist all at once, and hands them over in the layout that the
-model is fastest with. :class:`Preprocessed` lets a model that wants normalized input take RGB in
-[0, 1].
+model is fastest with. Where a model begins with (Flatten,) Linear, inputs that are only
+:class:`Described` need not be made at all (the first-layer shortcut). :class:`Preprocessed` lets a
+model that wants normalized input take RGB in [0, 1].
 """
 
 from captum_ext.forward.batches import (
@@ -12,19 +13,25 @@ from captum_ext.forward.batches import (
     default_batch_size,
     rows_per_call,
 )
-from captum_ext.forward.evaluator import Evaluator, Perturb
+from captum_ext.forward.described import Described, Example, Patched, join
+from captum_ext.forward.evaluator import Evaluator, Perturb, Rows
 from captum_ext.forward.preprocessed import Normalize, Preprocessed
 from captum_ext.passes import Passes, count_passes
 
 __all__ = [
+    "Described",
     "Evaluator",
+    "Example",
     "Normalize",
     "Passes",
+    "Patched",
     "Perturb",
     "Preprocessed",
+    "Rows",
     "as_channels_last",
     "batch_size_or_default",
     "count_passes",
     "default_batch_size",
+    "join",
     "rows_per_call",
 ]

@@ -19,6 +19,8 @@ ACCELERATOR_LARGEST_TENSOR = 2**30
 # The first convolutions of a network make 5 to 8 times as many values as it takes in.
 CONVOLUTION_GROWTH = 8
 MAX_BATCH = 1024
+# Of rows that are not made, each is little more than a row of the first layer's output.
+MAX_WIDER_BATCH = 2**16
 
 
 def default_batch_size(
@@ -39,6 +41,22 @@ def default_batch_size(
     per_example = sum(tensor[0].numel() * tensor.element_size() for tensor in inputs)
     growth = 1 if _has_no_convolution(forward_func) else CONVOLUTION_GROWTH
     return max(1, min(MAX_BATCH, largest // (growth * per_example)))
+
+
+def wider_batch_size(batch_size: int, width: int, device: torch.device) -> int:
+    """How many rows make a good batch where none is made and the first layer's output is largest.
+
+    Args:
+        batch_size: for rows that are made.
+        width: bytes of that output for one row.
+        device: where it lies.
+
+    Example:
+        >>> wider_batch_size(58, width=256 * 8, device=torch.device("cpu"))
+        1536
+    """
+    largest = LARGEST_TENSOR.get(device.type, ACCELERATOR_LARGEST_TENSOR)
+    return max(batch_size, min(MAX_WIDER_BATCH, largest // (CONVOLUTION_GROWTH * width)))
 
 
 def batch_size_or_default(

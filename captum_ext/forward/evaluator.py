@@ -14,15 +14,19 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from captum_ext.checks import as_tuple
-from captum_ext.forward.batches import as_channels_last, default_batch_size
+from captum_ext.forward.batches import as_channels_last, default_batch_size, wider_batch_size
+from captum_ext.forward.described import Described, dense
+from captum_ext.forward.shortcut import LazyRows
 from captum_ext.layers import gradients_of
 from captum_ext.targets import select_target
 
+#: Rows of a batch: tensors ``[b, ...]``, or what describes them.
+Rows = Tensor | Described | tuple[Tensor | Described, ...]
 #: Perturbed inputs for the given examples and samples: ``(examples [b], samples [b])`` -> a tensor
 #: (or a tuple of tensors) with ``b`` rows.
-Perturb = Callable[[Tensor, Tensor], Tensor | tuple[Tensor, ...]]
+Perturb = Callable[[Tensor, Tensor], Rows]
 #: What is kept of given rows: ``(rows, examples [b])`` -> ``[b, ...]``.
-Score = Callable[[Tensor | tuple[Tensor, ...], Tensor], Tensor]
+Score = Callable[[Rows, Tensor], Tensor]
 
 
 class Evaluator:
@@ -41,6 +45,9 @@ class Evaluator:
         batch_size: rows per call of the model; None chooses by device and size of an example.
         channels_last: memory layout of 4-d batches; given up where the model cannot do with it.
         autocast: a lower precision to compute in (``torch.bfloat16``), or None.
+        shortcut: where the model begins with (Flatten,) Linear, rows that are
+            :class:`~captum_ext.forward.Described` go through that layer without being made. Given
+            up where the model wants the rows themselves, and under ``autocast``.
         show_progress: a bar on stderr.
         description: the bar's label.
         name: of ``forward_func``, for error messages.
@@ -63,6 +70,7 @@ class Evaluator:
         batch_size: int | None = None,
         channels_last: bool = True,
         autocast: torch.dtype | None = None,
+        shortcut: bool = True,
         show_progress: bool = False,
         description: str = "passes",
         name: str = "forward_func",
@@ -75,6 +83,10 @@ class Evaluator:
         self.batch_size = batch_size
         self.channels_last = channels_last
         self.autocast = autocast
+        # A compiled model would be compiled again for tensors of another class.
+        compiled = hasattr(forward_func, "_orig_mod")
+        self.shortcut = shortcut and autocast is None and not compiled
+        self._width: int | None = None
         self.show_progress = show_progress
         self.description = description
         self.name = name
@@ -174,20 +186,24 @@ class Evaluator:
             disable=not self.show_progress,
             file=sys.stderr,
         ) as bar:
-            for start in range(0, total, batch_size):
+            start = 0
+            while start < total:
                 rows = torch.arange(start, min(start + batch_size, total), device=device)
+                start += len(rows)
                 examples = torch.searchsorted(ends, rows, right=True)
                 samples = rows - starts[examples]
                 with torch.no_grad():
                     chunk = score(perturb(examples, samples), examples)
                 yield examples, samples, chunk
                 bar.update(len(rows))
+                if self._width and self.batch_size is None:
+                    batch_size = wider_batch_size(batch_size, self._width, device)
 
-    def scores(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
+    def scores(self, rows: Rows, examples: Tensor) -> Tensor:
         """The scores of given rows, in one call of the model; differentiable.
 
         Args:
-            rows: what the model sees, ``[b, ...]``.
+            rows: what the model sees, ``[b, ...]``, or what describes it.
             examples: ``[b]``, the index of the example that each row belongs to, for ``target``
                 and ``additional_forward_args``.
 
@@ -205,10 +221,16 @@ class Evaluator:
             )
         return scores if self.autocast is None else scores.to(as_tuple(rows)[0].dtype)
 
-    def outputs(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
+    def outputs(self, rows: Rows, examples: Tensor) -> Tensor:
         """All that the model returns for given rows. Arguments as in :meth:`scores`."""
+        described = [row for row in as_tuple(rows) if isinstance(row, Described)]
+        if described and self.shortcut:
+            output = self._by_shortcut(as_tuple(rows), described, examples)
+            if output is not None:
+                return output
+        made = tuple(dense(row) for row in as_tuple(rows))
         # A clone of a leaf, because a model may begin with work in place.
-        tensors = tuple(row.clone() if row.requires_grad else row for row in as_tuple(rows))
+        tensors = tuple(row.clone() if row.requires_grad else row for row in made)
         if self.channels_last:
             try:
                 return self._run(tuple(as_channels_last(x) for x in tensors), examples)
@@ -218,6 +240,24 @@ class Evaluator:
             # The model flattens by view(), which convolutions' channels_last outputs do not allow.
             self.channels_last = False
         return self._run(tuple(x.contiguous() for x in tensors), examples)
+
+    def _by_shortcut(
+        self, rows: tuple[Tensor | Described, ...], described: list[Described], examples: Tensor
+    ) -> Tensor | None:
+        """The model's output for rows that are not made; None where it cannot do without them."""
+        try:
+            output = self._run(
+                tuple(LazyRows(row) if isinstance(row, Described) else row for row in rows),
+                examples,
+            )
+        except Exception:
+            # Whether the rows or the shortcut are to blame, the rows themselves will tell.
+            output = None
+        self.shortcut = output is not None and all(row.made is None for row in described)
+        for row in described:
+            row.forget()
+        self._width = sum(row.width for row in described) if self.shortcut else None
+        return output
 
     def _run(self, tensors: tuple[Tensor, ...], examples: Tensor) -> Tensor:
         precision = (
@@ -233,7 +273,7 @@ class Evaluator:
             raise TypeError(f"{self.name} must return a tensor; got {type(output).__name__}")
         return output
 
-    def one_score_each(self, rows: Tensor | tuple[Tensor, ...], examples: Tensor) -> Tensor:
+    def one_score_each(self, rows: Rows, examples: Tensor) -> Tensor:
         """As :meth:`scores`, known to be ``[b]``, one number for each row.
 
         Raises:

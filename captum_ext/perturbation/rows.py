@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
+from captum_ext.forward import Described, join
 from captum_ext.perturbation.perturbers import Fill, Perturber
 from captum_ext.randomness import GeneratorLike
 
@@ -59,22 +59,23 @@ class PerturbedExample:
 
 
 def perturb_each(
-    examples: Sequence[Callable[[Tensor], tuple[Tensor, ...]]],
-) -> Callable[[Tensor, Tensor], tuple[Tensor, ...]]:
+    examples: Sequence[Callable[[Tensor], Sequence[Tensor | Described]]],
+) -> Callable[[Tensor, Tensor], tuple[Tensor | Described, ...]]:
     """What :class:`captum_ext.forward.Evaluator` wants, from one function for each example.
 
     Example:
+        >>> import torch
         >>> double, treble = (lambda rows: (2 * rows,)), (lambda rows: (3 * rows,))
         >>> perturb = perturb_each([double, treble])
         >>> perturb(torch.tensor([0, 0, 1]), torch.tensor([1, 2, 1]))
         (tensor([2, 4, 3]),)
     """
 
-    def perturb(numbers: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+    def perturb(numbers: Tensor, rows: Tensor) -> tuple[Tensor | Described, ...]:
         chunks = [
             examples[number](rows[numbers == number])
             for number in numbers.unique_consecutive().tolist()
         ]
-        return tuple(torch.cat(parts) for parts in zip(*chunks, strict=True))
+        return tuple(join(parts) for parts in zip(*chunks, strict=True))
 
     return perturb

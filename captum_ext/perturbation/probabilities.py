@@ -1,0 +1,165 @@
+"""From a model's outputs to probabilities, and from two probabilities to how much they differ."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_ext.checks import check_choice, precise
+
+#: The ways in which two probabilities can be compared.
+MODES = ("evidence", "probability", "information")
+#: By how much a probability may leave [0, 1] by rounding.
+ROUNDING = 1e-6
+
+#: How probabilities come from outputs: see :class:`Probabilities`.
+ProbabilitiesLike = str | Callable[[Tensor], Tensor]
+
+
+def difference(whole: Tensor, without: Tensor, mode: str, n_train: int, n_classes: int) -> Tensor:
+    """How a probability differs from that without some part of the input.
+
+        probability:  p - p_s
+        information:  log2 p - log2 p_s
+        evidence:     log2 (p / (1 - p)) - log2 (p_s / (1 - p_s))
+
+    The last two take corrected probabilities, ``p <- (p N + 1) / (N + K)`` (Laplace), which are
+    never 0 or 1.
+
+    Args:
+        whole: p.
+        without: p_s, of a shape that fits.
+        mode: one of the three.
+        n_train: N, the number of examples that the model was trained on.
+        n_classes: K.
+
+    Source: Robnik-Šikonja and Kononenko, IEEE TKDE 2008.
+
+    Example:
+        >>> difference(torch.tensor(0.75), torch.tensor([0.75, 0.5]), "probability", 100, 2)
+        tensor([0.0000, 0.2500])
+    """
+    measures = (_measure(p, mode, n_train, n_classes) for p in (whole, without))
+    return next(measures) - next(measures)
+
+
+def _measure(p: Tensor, mode: str, n_train: int, n_classes: int) -> Tensor:
+    if mode == "probability":
+        return p
+    total = n_train + n_classes
+    corrected = (p * n_train + 1) / total
+    if mode == "evidence":
+        # Not 1 - corrected, which loses digits where p is nearly 1.
+        corrected = corrected / (((1 - p) * n_train + n_classes - 1) / total)
+    return corrected.log2()
+
+
+class Probabilities:
+    """What makes probabilities of a model's outputs.
+
+    Args:
+        kind: ``"softmax"`` of the outputs ``[B, classes, ...]``; ``"given"``, where they are
+            probabilities, which sum to one, or that of one class ``[B]``; or a function of the
+            outputs.
+
+    Raises:
+        TypeError, ValueError: something else.
+
+    Example:
+        >>> Probabilities("softmax")(torch.zeros(1, 4))
+        tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
+    """
+
+    def __init__(self, kind: ProbabilitiesLike) -> None:
+        if not callable(kind):
+            check_choice(kind, "probabilities", ("softmax", "given"))
+        self.kind = kind
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Probabilities of the outputs' shape (or of that which the function gives them)."""
+        if callable(self.kind):
+            return self.kind(outputs)
+        if self.kind == "given":
+            return outputs
+        if outputs.dim() < 2:
+            raise ValueError(
+                "probabilities='softmax' needs outputs [B, classes]; got shape "
+                f"{tuple(outputs.shape)}: let forward_func return all classes, or a probability, "
+                "with probabilities='given'"
+            )
+        return outputs.softmax(1, dtype=precise(outputs))
+
+    def check(self, outputs: Tensor) -> Tensor:
+        """The probabilities of some outputs, known to be such.
+
+        Raises:
+            TypeError: the function gives something else than a tensor.
+            ValueError: they are not finite, not in [0, 1], or do not sum to one where that was
+                promised.
+        """
+        found: Any = self(outputs)
+        if not isinstance(found, Tensor):
+            raise TypeError(f"probabilities must give a tensor; got {type(found).__name__}")
+        what = "outputs" if self.kind == "given" else "probabilities"
+        hint = "; for logits take probabilities='softmax'" if self.kind == "given" else ""
+        if not bool(torch.isfinite(found).all()):
+            raise ValueError(f"{what} must be finite; got NaN or infinite values{hint}")
+        low, high = float(found.min()), float(found.max())
+        slack = _slack(found)
+        if low < -slack or high > 1 + slack:
+            raise ValueError(
+                f"{what} must be probabilities in [0, 1]; got values from {low:g} to {high:g}{hint}"
+            )
+        if self.kind == "given" and found.dim() > 1:
+            sums = _sums(found)
+            if not bool(((sums - 1).abs() <= slack).all()):
+                raise ValueError(
+                    "outputs must sum to one over the classes where probabilities='given'; got "
+                    f"sums from {float(sums.min()):g} to {float(sums.max()):g}{hint}; for "
+                    "independent classes give a function"
+                )
+        if self.kind == "softmax" and _looks_given(outputs):
+            warnings.warn(
+                "the outputs already sum to one: if the model ends in a softmax, take "
+                "probabilities='given'",
+                stacklevel=2,
+            )
+        return found
+
+
+def n_classes_of(probabilities: Tensor) -> int:
+    """How many classes ``[B, classes, ...]`` tells of; two, where it is one number for each row.
+
+    Example:
+        >>> n_classes_of(torch.zeros(5, 10)), n_classes_of(torch.zeros(5))
+        (10, 2)
+    """
+    if probabilities.dim() < 2 or probabilities[0].numel() < 2:
+        return 2
+    whole = _spread_over_all(probabilities)
+    return probabilities[0].numel() if whole else max(2, probabilities.shape[1])
+
+
+def _sums(p: Tensor) -> Tensor:
+    """Over the classes; classes of more than one dimension are all taken together."""
+    return p.double().flatten(1).sum(1) if _spread_over_all(p) else p.double().sum(1)
+
+
+def _spread_over_all(p: Tensor) -> bool:
+    sums = p.double().flatten(1).sum(1)
+    return bool(((sums - 1).abs() <= _slack(p)).all())
+
+
+def _slack(p: Tensor) -> float:
+    """The rounding that a sum of probabilities may show, in their precision."""
+    return max(ROUNDING, 64 * torch.finfo(p.dtype).eps)
+
+
+def _looks_given(outputs: Tensor) -> bool:
+    return bool((outputs >= 0).all()) and bool(
+        ((outputs.double().sum(1) - 1).abs() <= _slack(outputs)).all()
+    )
