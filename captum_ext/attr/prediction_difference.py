@@ -332,6 +332,6 @@ SPEC = MethodSpec(
     defaults=_defaults,
     stochastic=True,
     deviations={
-        "target_none": "a model of one number does not tell how many classes there are; say n_classes"
+        "target_none": "of one number it cannot tell how many classes there are (n_classes)"
     },
 )

@@ -111,6 +111,7 @@ class SegmentPerturbation(PerturbationAttribution):
         feature_mask: Any = None,
         perturbations_per_eval: int | None = None,
         generator: GeneratorLike = None,
+        shortcut: bool = True,
         show_progress: bool = False,
     ) -> Any:
         """Takes Captum's arguments; the others are:
@@ -129,6 +130,8 @@ class SegmentPerturbation(PerturbationAttribution):
             perturbations_per_eval: perturbed versions of each example that go into the model
                 together; None chooses by device and size.
             generator: seed or torch.Generator of the samples and of what the perturber draws.
+            shortcut: use that a model which begins with (Flatten,) Linear makes of a blend the sum
+                of what it makes of each segment. The results are equal up to rounding.
             show_progress: a bar on stderr.
 
         Returns:
@@ -150,6 +153,7 @@ class SegmentPerturbation(PerturbationAttribution):
             feature_mask=feature_mask,
             perturbations_per_eval=perturbations_per_eval,
             generator=generator,
+            shortcut=shortcut,
             show_progress=show_progress,
         )
         return attributions
@@ -245,6 +249,7 @@ class SegmentPerturbation(PerturbationAttribution):
         feature_mask: Any = None,
         perturbations_per_eval: int | None = None,
         generator: GeneratorLike = None,
+        shortcut: bool = True,
         show_progress: bool = False,
     ) -> list[tuple[SampledExample, Tensor]]:
         """Every example with its samples, and the model's outputs for them."""
@@ -283,12 +288,13 @@ class SegmentPerturbation(PerturbationAttribution):
             target,
             additional_forward_args,
             batch_size=rows_per_call(perturbations_per_eval, len(tensors[0])),
+            shortcut=shortcut,
             show_progress=show_progress,
             description=type(self).__name__,
         )
         outputs = evaluator.each(
             tensors,
-            perturb_each([example.rows for example in examples]),
+            perturb_each(examples),
             [example.n_rows for example in examples],
             check,
         )

@@ -13,7 +13,7 @@ from captum_ext.forward.batches import (
     default_batch_size,
     rows_per_call,
 )
-from captum_ext.forward.described import Described, Example, Patched, join
+from captum_ext.forward.described import Described, Example, Once, Patched, join
 from captum_ext.forward.evaluator import Evaluator, Perturb, Rows
 from captum_ext.forward.preprocessed import Normalize, Preprocessed
 from captum_ext.passes import Passes, count_passes
@@ -23,6 +23,7 @@ __all__ = [
     "Evaluator",
     "Example",
     "Normalize",
+    "Once",
     "Passes",
     "Patched",
     "Perturb",

@@ -82,14 +82,14 @@ class Described(ABC):
     def _through(self, weight: Tensor, bias: Tensor | None) -> Tensor: ...
 
 
-class OncePerLayer:
+class Once:
     """Computes something of a linear layer's parameters, and keeps it while they stay the same.
 
     Args:
         function: of ``weight`` and ``bias``.
 
     Example:
-        >>> doubled = OncePerLayer(lambda weight, bias: 2 * weight)
+        >>> doubled = Once(lambda weight, bias: 2 * weight)
         >>> weight = torch.ones(2)
         >>> doubled(weight, None) is doubled(weight, None)
         True
@@ -124,7 +124,7 @@ class Example:
     def __init__(self, x: Tensor) -> None:
         self.x = x
         self.flat = x.flatten()
-        self.through = OncePerLayer(
+        self.through = Once(
             lambda weight, bias: functional.linear(self.flat.to(weight.dtype), weight, bias)
         )
 

@@ -3,9 +3,11 @@
 - segmenters part an image into segments, whose edges may be soft;
 - samplers choose which segments each sample keeps;
 - perturbers say what stands where a segment is removed;
-- attributers tell from the model's outputs what each segment is worth.
+- attributers tell from the model's outputs what each segment is worth;
+- marginals draw what else might stand in a region of an input.
 
-Each is usable on its own; :class:`captum_ext.attr.SegmentPerturbation` puts them together.
+Each is usable on its own; :class:`captum_ext.attr.SegmentPerturbation` puts the first four
+together, :class:`captum_ext.attr.PredictionDifference` takes the last.
 """
 
 from captum_ext.perturbation.attributers import (
@@ -18,6 +20,7 @@ from captum_ext.perturbation.attributers import (
 from captum_ext.perturbation.ciu import Ciu, CiuAttributer, OriginalCiuAttributer
 from captum_ext.perturbation.feature_masks import grid_masks, pixel_masks
 from captum_ext.perturbation.inpainting import Inpaint
+from captum_ext.perturbation.marginals import Empirical, Marginal, OwnPatches, Uniform
 from captum_ext.perturbation.perturbers import (
     Blend,
     ColorHistogram,
@@ -51,6 +54,7 @@ __all__ = [
     "Ciu",
     "CiuAttributer",
     "ColorHistogram",
+    "Empirical",
     "Fade",
     "FeatureMaskSegments",
     "FixedSampler",
@@ -58,7 +62,9 @@ __all__ = [
     "Inpaint",
     "KernelShapAttributer",
     "LinearLimeAttributer",
+    "Marginal",
     "OriginalCiuAttributer",
+    "OwnPatches",
     "PdaAttributer",
     "Perturber",
     "RandomColor",
@@ -73,6 +79,7 @@ __all__ = [
     "SkimageSegments",
     "SolidColor",
     "Transformed",
+    "Uniform",
     "grid_masks",
     "pixel_masks",
 ]

@@ -88,14 +88,30 @@ class Blend(Perturber):
             ``[K, C, H, W]`` or ``[K, C, 1, 1]``, which the rows go through again and again.
         """
 
-    def start(self, image: Tensor, n_samples: int, generator: GeneratorLike = None) -> Fill:
+    def start(self, image: Tensor, n_samples: int, generator: GeneratorLike = None) -> BlendFill:
         fills = self.fills(image, n_samples, example_generator(seed_of(generator))).to(image)
+        return BlendFill(image, fills)
 
-        def fill(rows: Tensor, masks: Tensor) -> Tensor:
-            # lerp gives exactly the image where a mask is 1, in any precision.
-            return torch.lerp(fills[rows % len(fills)], image, masks[:, None])
 
-        return fill
+class BlendFill:
+    """A fill that fades: see :data:`Fill`.
+
+    Args:
+        image: ``[C, H, W]``.
+        fills: ``[K, C, H, W]`` or ``[K, C, 1, 1]``.
+        drawn: which fill each row takes; None: they go through them again and again.
+    """
+
+    def __init__(self, image: Tensor, fills: Tensor, drawn: Tensor | None = None) -> None:
+        self.image, self.fills, self.drawn = image, fills, drawn
+
+    def index(self, rows: Tensor) -> Tensor:
+        """Which fill each of some rows takes."""
+        return rows % len(self.fills) if self.drawn is None else self.drawn[rows]
+
+    def __call__(self, rows: Tensor, masks: Tensor) -> Tensor:
+        # lerp gives exactly the image where a mask is 1, in any precision.
+        return torch.lerp(self.fills[self.index(rows)], self.image, masks[:, None])
 
 
 class SolidColor(Blend):
@@ -187,14 +203,14 @@ class ReplaceImage(Blend):
     def fills(self, image: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
         return self.images
 
-    def start(self, image: Tensor, n_samples: int, generator: GeneratorLike = None) -> Fill:
+    def start(self, image: Tensor, n_samples: int, generator: GeneratorLike = None) -> BlendFill:
         fill = super().start(image, n_samples, generator)
-        if not self.random:
-            return fill
-        stream = example_generator(seed_of(generator))
-        drawn = torch.randint(len(self.images), (n_samples,), generator=stream).to(image.device)
-        # Which image, not the image itself, is kept for each sample.
-        return lambda rows, masks: fill(drawn[rows], masks)
+        if self.random:
+            stream = example_generator(seed_of(generator))
+            drawn = torch.randint(len(self.images), (n_samples,), generator=stream)
+            # Which image, not the image itself, is kept for each sample.
+            fill.drawn = drawn.to(image.device)
+        return fill
 
     def __repr__(self) -> str:
         shape = tuple(self.images.shape)

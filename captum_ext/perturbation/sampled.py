@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from captum_ext.forward import Described
 from captum_ext.perturbation.attributers import Attributer
-from captum_ext.perturbation.perturbers import Perturber
+from captum_ext.perturbation.blended import Blended, BlendedImage
+from captum_ext.perturbation.perturbers import BlendFill, Perturber
 from captum_ext.perturbation.rows import PerturbedExample
 from captum_ext.perturbation.segments import Segments
 from captum_ext.randomness import GeneratorLike
@@ -61,6 +63,24 @@ class SampledExample:
         # Colors and the like are drawn for two more, so that it does not matter who is told.
         self.rows = PerturbedExample(
             images, perturbers, self.n_drawn, self._keep, generator, spare=2
+        )
+        blends = (
+            BlendedImage(fill, own) if isinstance(fill, BlendFill) else None
+            for fill, own in zip(self.rows.fills, segments, strict=True)
+        )
+        self._blends = [
+            blend if blend is not None and blend.pays(self.n_rows) else None for blend in blends
+        ]
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor | Described, ...]:
+        """The perturbed inputs of rows ``[b]``, described where that is of use."""
+        if None in self._blends:
+            return self.rows(rows)
+        samples = self.samples[rows // self.rows.versions]
+        return tuple(
+            Blended(blend, rows, samples[:, own])
+            for blend, own in zip(self._blends, self.columns, strict=True)
+            if blend is not None
         )
 
     @property
