@@ -14,6 +14,7 @@ from captum_ext.attr.grad_cam import InputGradCam
 from captum_ext.attr.guided_ig import GuidedIG
 from captum_ext.attr.ig2 import IG2
 from captum_ext.attr.lrp import AlphaBetaRule, UniformLRP
+from captum_ext.attr.meaningful_perturbation import MeaningfulPerturbation
 from captum_ext.attr.pair import FromSaliency
 from captum_ext.attr.prediction_difference import PDA, PredictionDifference
 from captum_ext.attr.segment_perturbation import SegmentAttribution, SegmentPerturbation
@@ -32,6 +33,7 @@ __all__ = [
     "FromSaliency",
     "GuidedIG",
     "InputGradCam",
+    "MeaningfulPerturbation",
     "PredictionDifference",
     "SegmentAttribution",
     "SegmentLime",

@@ -1,0 +1,441 @@
+r"""Meaningful perturbation: the smallest region that decides the score (Fong and Vedaldi, 2017).
+
+A mask ``m`` in [0, 1] keeps the image ``x`` where it is 1 and shows a reference ``r``, in which
+there is nothing to see, where it is 0. It is learned on a coarse grid by Adam. To delete the
+evidence, or to preserve it, with as little of the image as possible:
+
+    perturbed = M x + (1 - M) r,   M = m enlarged to the image and smoothed
+
+    delete:    minimize  l1 mean|1 - m| + tv TV(m) + s
+    preserve:  minimize  l1 mean|m|     + tv TV(m) - s
+
+    s = (f(perturbed) - f(r)) / |f(x) - f(r)|
+    TV(m) = sum of |difference of neighbors|^tv_beta, in sides of the image
+
+Each step moves the image and its reference at random by some pixels under the mask, so that no
+detail of one position can decide. What is ours and not the paper's: the score counts in parts of
+what the whole image adds to it, so that the same ``l1`` and ``tv`` suit probabilities and logits;
+to go beyond the two ends, f(r) and f(x), gains nothing; and all begins from a uniform mask at which
+half of the score is lost, because where a softmax is saturated there is no gradient to follow.
+
+Paper: ICCV 2017, arXiv 1704.03296.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from captum.attr import PerturbationAttribution
+from captum.log import log_usage
+from torch import Tensor
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from captum_ext.baselines import blur, image_mean
+from captum_ext.checks import (
+    check_baselines,
+    check_choice,
+    check_forward_func,
+    check_int,
+    check_number,
+    precise,
+)
+from captum_ext.forward import Evaluator, batch_size_or_default
+from captum_ext.layers import gradients_of
+from captum_ext.randomness import GeneratorLike, example_generator, seed_of
+from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.targets import check_images
+
+MODES = ("delete", "preserve")
+REFERENCES = ("blur", "constant", "noise")
+#: Standard deviations of the reference's blur and of the mask's smoothing, in sides of the image:
+#: the paper's 10 and 5 pixels of 224.
+REFERENCE_BLUR, SMOOTHING = 10 / 224, 5 / 224
+#: A blur below this many pixels changes next to nothing.
+LEAST_BLUR = 1.0
+#: How often the search for the uniform mask to begin with halves its interval.
+N_HALVINGS = 8
+#: A gap between two scores that is within so many times their precision is rounding.
+ROUNDING = 16
+
+Tensors = tuple[Tensor, ...]
+
+
+class MeaningfulPerturbation(PerturbationAttribution):
+    """Learns the smallest region of an image that decides the score.
+
+    Example:
+        >>> method = MeaningfulPerturbation(lambda x: x[:, :, 8:16, 8:16].mean((1, 2, 3)))
+        >>> image = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+        >>> heat = method.attribute(image, baselines=0, mask_size=12, n_steps=50)[0, 0]
+        >>> bool(heat[9:15, 9:15].mean() > 0.8), bool(heat[:6].mean() < 0.1)
+        (True, True)
+    """
+
+    def __init__(self, forward_func: Callable[..., Any]) -> None:
+        check_forward_func(forward_func)
+        super().__init__(forward_func)
+
+    @log_usage(part_of_slo=True)
+    def attribute(
+        self,
+        inputs: Any,
+        baselines: Any = None,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        mode: str = "delete",
+        n_steps: int = 300,
+        lr: float = 0.1,
+        l1: float = 1.0,
+        tv: float = 0.3,
+        tv_beta: float = 3.0,
+        mask_size: int | tuple[int, int] = 28,
+        smoothing: float | None = None,
+        jitter: int = 2,
+        reference: str = "blur",
+        normalize: bool = True,
+        internal_batch_size: int | None = None,
+        generator: GeneratorLike = None,
+        return_history: bool = False,
+        show_progress: bool = False,
+    ) -> Any:
+        """Takes Captum's arguments; the others are:
+
+        Args:
+            inputs: images ``[B, C, H, W]`` of a floating-point dtype, or a tuple of such tensors,
+                each with a mask of its own, which are learned together.
+            baselines: the reference, in any of Captum's forms; None makes it, see ``reference``.
+            mode: ``"delete"`` looks for what must go for the score to fall, ``"preserve"`` for
+                what must stay for it to remain.
+            n_steps: steps of Adam, each a forward and a backward pass of every example.
+            lr: their size.
+            l1: the price of the whole image's area, in units of the score. At 1, what is
+                chosen carries more of the score than an average part of the same area.
+            tv: the price of a border as long as a side of the image, in units of the score.
+            tv_beta: the exponent of the total variation, at least 1. A large one allows gradual
+                changes.
+            mask_size: cells of the mask along the shorter side, or ``(rows, columns)``; no more
+                than there are pixels.
+            smoothing: standard deviation of the Gaussian that the enlarged mask is smoothed with,
+                in pixels; 0 does not. None takes 5 for a shorter side of 224, and in proportion.
+            jitter: the farthest that a step moves the image under the mask, in pixels; below the
+                shortest side.
+            reference: where ``baselines`` is None: ``"blur"`` (10 pixels for a shorter side of
+                224, in proportion, at least 1), ``"constant"``, the image's mean color, or
+                ``"noise"`` with the image's mean, spread and range, drawn anew for each step.
+            normalize: count the score in parts of the gap between image and reference. False
+                takes it as it is; ``l1`` and ``tv`` are then in its units.
+            internal_batch_size: examples that learn together; None chooses by device and size.
+            generator: seed or torch.Generator of what is drawn.
+            return_history: also give each example's loss before each step.
+            show_progress: a bar on stderr.
+
+        Returns:
+            Attributions like ``inputs``, in [0, 1] and the same for all channels: ``1 - M`` for
+            ``"delete"``, ``M`` for ``"preserve"``; then, where asked for, the losses
+            ``[B, n_steps]``.
+
+        Raises:
+            TypeError: inputs that are not of a floating-point dtype; an argument of a wrong type.
+            ValueError: inputs that are no images; baselines of another shape; an argument out of
+                its range; a model without gradient, or whose output or gradient is not finite.
+        """
+        tensors = check_images(inputs, target, additional_forward_args)
+        loss = _Loss(
+            check_choice(mode, "mode", MODES) == "delete",
+            check_number(l1, "l1", low=0),
+            check_number(tv, "tv", low=0),
+            check_number(tv_beta, "tv_beta", low=1),
+            normalize,
+        )
+        check_int(n_steps, "n_steps", minimum=1)
+        check_number(lr, "lr", low=0, above=True)
+        views = tuple(_View(x, mask_size, smoothing, jitter) for x in tensors)
+        check_choice(reference, "reference", REFERENCES)
+        fixed = None if baselines is None else check_baselines(baselines, tensors)
+        seed = seed_of(generator)
+        batch_size = batch_size_or_default(internal_batch_size, tensors, self.forward_func)
+        evaluator = Evaluator(self.forward_func, target, additional_forward_args)
+        numbers = torch.arange(len(tensors[0]), device=tensors[0].device)
+        chunks = numbers.tensor_split(-(-len(numbers) // batch_size))
+        found: list[tuple[Tensors, Tensor]] = []
+        with tqdm(
+            total=len(chunks) * n_steps,
+            desc="Meaningful Perturbation",
+            disable=not show_progress,
+            file=sys.stderr,
+        ) as bar:
+            for rows in chunks:
+                images = tuple(x[rows].to(precise(x)) for x in tensors)
+                if fixed is None:
+                    references = _References(images, reference)
+                else:
+                    references = _References(tuple(r[rows].to(precise(r)) for r in fixed))
+                chunk = _Chunk(evaluator, rows, images, references, views, tensors)
+                found.append(chunk.learn(loss, n_steps, lr, example_generator(seed), bar.update))
+        masks, histories = zip(*found, strict=True)
+        attributions = tuple(
+            loss.chosen(torch.cat(parts))[:, None].to(x.dtype).expand_as(x).contiguous()
+            for parts, x in zip(zip(*masks, strict=True), tensors, strict=True)
+        )
+        result = attributions if isinstance(inputs, tuple) else attributions[0]
+        if return_history:
+            return result, torch.cat(histories).to(tensors[0].dtype)
+        return result
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """What is minimized, for each example: ``of_scores`` plus ``of_masks``, both ``[b]``."""
+
+    deletes: bool
+    l1: float
+    tv: float
+    tv_beta: float
+    normalize: bool
+
+    def of_scores(self, scores: Tensor, nothing: Tensor, gap: Tensor) -> Tensor:
+        """Of scores ``[b]``, where the reference has ``nothing`` and the image ``gap`` more."""
+        if self.normalize:
+            parts = (scores - nothing) / gap.abs()
+            # An image that scores below its reference has no end that the score could reach.
+            within = parts.clamp(min=0) if self.deletes else parts.clamp(max=1)
+            scores = torch.where(gap > 0, within, parts)
+        return scores if self.deletes else -scores
+
+    def of_masks(self, masks: Tensors) -> Tensor:
+        """Of the masks ``[b, rows, columns]`` of all inputs."""
+        prices = []
+        for mask in masks:
+            down = mask.diff(dim=1).abs().pow(self.tv_beta).sum(1).mean(1)
+            across = mask.diff(dim=2).abs().pow(self.tv_beta).sum(2).mean(1)
+            area = self.chosen(mask).mean((1, 2))
+            prices.append(self.l1 * area + self.tv * (down + across))
+        return torch.stack(prices).sum(0)
+
+    def chosen(self, masks: Tensor) -> Tensor:
+        """How much of each place is deleted, or preserved."""
+        return (1 - masks if self.deletes else masks).clamp(0, 1)
+
+
+class _Chunk:
+    """Examples ``rows`` of the inputs, whose masks are learned at the same time.
+
+    No example's mask depends on the others: the losses add up, Adam takes each value by itself, and
+    what is drawn is the same for all.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        rows: Tensor,
+        images: Tensors,
+        references: _References,
+        views: tuple[_View, ...],
+        inputs: Tensors,
+    ) -> None:
+        self.evaluator, self.rows = evaluator, rows
+        self.images, self.references, self.views = images, references, views
+        self.dtypes = tuple(x.dtype for x in inputs)
+
+    def learn(
+        self,
+        loss: _Loss,
+        n_steps: int,
+        lr: float,
+        generator: torch.Generator,
+        on_step: Callable[[], Any],
+    ) -> tuple[Tensors, Tensor]:
+        """For each input the whole masks ``[b, H, W]``; the losses ``[b, n_steps]``."""
+        level, *ends = self._begin(generator)
+        masks = tuple(
+            level[:, None, None].to(x).repeat(1, *view.grid).requires_grad_()
+            for view, x in zip(self.views, self.images, strict=True)
+        )
+        optimizer = torch.optim.Adam(masks, lr=lr)
+        losses = []
+        for _ in range(n_steps):
+            with torch.enable_grad():
+                evidence = loss.of_scores(self._scores(masks, generator, moves=True), *ends)
+                price = loss.of_masks(masks)
+                by_score = gradients_of(evidence.sum(), masks)
+                by_price = torch.autograd.grad(price.sum(), masks)
+            for mask, one, other in zip(masks, by_score, by_price, strict=True):
+                mask.grad = one + other
+            optimizer.step()
+            for mask in masks:
+                mask.detach().clamp_(0, 1)
+            losses.append((evidence + price).detach())
+            on_step()
+        history = torch.stack(losses, dim=1)
+        if not all(bool(torch.isfinite(each).all()) for each in (history, *masks)):
+            raise ValueError("forward_func must have finite outputs and gradients; got others")
+        with torch.no_grad():
+            return tuple(view(mask) for view, mask in zip(self.views, masks, strict=True)), history
+
+    @torch.no_grad()
+    def _begin(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """The level ``[b]`` of the uniform masks to begin with; the scores' lower end, and gap.
+
+        The level leaves half of the gap: an interval is halved again and again, and the last one
+        divided in proportion.
+        """
+
+        def scores_at(level: Tensor) -> Tensor:
+            levels = tuple(level[:, None, None].to(x) for x in self.images)
+            return self._scores(levels, generator)
+
+        low = self.images[0].new_zeros(len(self.rows))
+        high = low + 1
+        nothing, everything = scores_at(low), scores_at(high)
+        if not bool(torch.isfinite(nothing + everything).all()):
+            raise ValueError("forward_func must return finite outputs; got NaN or infinite values")
+        rounding = ROUNDING * torch.finfo(self.dtypes[0]).eps
+        level_ground = (everything - nothing).abs() <= rounding * everything.abs()
+        gap = torch.where(level_ground, 1, everything - nothing)
+        below, above = torch.zeros_like(gap), torch.ones_like(gap)
+        for _ in range(N_HALVINGS):
+            middle = (low + high) / 2
+            part = (scores_at(middle) - nothing) / gap
+            over = part >= 0.5
+            low, below = torch.where(over, low, middle), torch.where(over, below, part)
+            high, above = torch.where(over, middle, high), torch.where(over, part, above)
+        level = low + (0.5 - below) / (above - below) * (high - low)
+        return torch.where(level_ground, 0.5, level), nothing, gap
+
+    def _scores(self, masks: Tensors, generator: torch.Generator, *, moves: bool = False) -> Tensor:
+        """The scores ``[b]`` of the images under masks on the grid, or of one value each."""
+        perturbed = []
+        sources = zip(self.images, self.references(generator), strict=True)
+        for (image, reference), mask, view, dtype in zip(
+            sources, masks, self.views, self.dtypes, strict=True
+        ):
+            whole = view(mask)[:, None] if mask.shape[1:] == view.grid else mask[:, None]
+            shown, instead = (
+                view.moved((image, reference), generator) if moves else (image, reference)
+            )
+            # lerp gives exactly the image where a mask is 1, in any precision.
+            perturbed.append(torch.lerp(instead, shown, whole).to(dtype))
+        scores = self.evaluator.one_score_each(tuple(perturbed), self.rows)
+        return scores.to(precise(scores))
+
+
+class _References:
+    """What stands for what is deleted.
+
+    Args:
+        images: for each input ``[b, C, H, W]``; or the references themselves.
+        kind: one of :data:`REFERENCES`; None where they are given.
+    """
+
+    def __init__(self, images: Tensors, kind: str | None = None) -> None:
+        self.images, self.kind = images, kind
+        if kind == "blur":
+            sigmas = (max(LEAST_BLUR, REFERENCE_BLUR * min(x.shape[2:])) for x in images)
+            self.fixed = tuple(blur(x, sigma=s) for x, s in zip(images, sigmas, strict=True))
+        else:
+            self.fixed = images if kind is None else tuple(image_mean(x) for x in images)
+
+    def __call__(self, generator: torch.Generator) -> Tensors:
+        if self.kind != "noise":
+            return self.fixed
+        return tuple(
+            _noise(x, mean, generator) for x, mean in zip(self.images, self.fixed, strict=True)
+        )
+
+
+def _noise(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
+    # Drawn in float64 on the CPU: the same noise for every dtype and device.
+    drawn = torch.randn(image.shape[1:], generator=generator, dtype=torch.float64).to(image)
+    spread = image.std((2, 3), correction=0, keepdim=True)
+    lowest, highest = (each((2, 3), keepdim=True) for each in (image.amin, image.amax))
+    return (mean + spread * drawn).clamp(lowest, highest)
+
+
+class _View:
+    """How a mask on a grid lies over the images of one input, and these below it.
+
+    Args:
+        x: the input ``[B, C, H, W]``.
+        mask_size, smoothing, jitter: see :meth:`MeaningfulPerturbation.attribute`.
+
+    Attributes:
+        grid: rows and columns of the mask.
+    """
+
+    def __init__(self, x: Tensor, mask_size: Any, smoothing: float | None, jitter: int) -> None:
+        self.sides = (x.shape[2], x.shape[3])
+        self.grid = _grid(mask_size, self.sides)
+        if smoothing is None:
+            sigma = SMOOTHING * min(self.sides)
+        else:
+            sigma = check_number(smoothing, "smoothing", low=0)
+        self.jitter = check_int(jitter, "jitter", minimum=0)
+        if jitter >= min(self.sides):
+            raise ValueError(
+                f"jitter must be below the shortest side, {min(self.sides)} pixels; got {jitter}"
+            )
+        self.rows, self.columns = (
+            _enlarging(cells, pixels, sigma, x)
+            for cells, pixels in zip(self.grid, self.sides, strict=True)
+        )
+
+    def __call__(self, masks: Tensor) -> Tensor:
+        """Masks ``[b, rows, columns]`` as large as the image, and smooth: ``[b, H, W]``."""
+        return self.rows @ masks @ self.columns.T
+
+    def moved(self, images: Tensors, generator: torch.Generator) -> Tensors:
+        """Images ``[b, C, H, W]`` moved alike, by a step that is drawn; borders replicated."""
+        steps = torch.randint(-self.jitter, self.jitter + 1, (2,), generator=generator)
+        if not bool(steps.any()):
+            return images
+        rows, columns = (
+            (torch.arange(side) + step).clamp(0, side - 1).to(images[0].device)
+            for side, step in zip(self.sides, steps, strict=True)
+        )
+        return tuple(x[:, :, rows[:, None], columns] for x in images)
+
+
+def _enlarging(cells: int, pixels: int, sigma: float, x: Tensor) -> Tensor:
+    """The matrix ``[pixels, cells]`` that enlarges bilinearly, and smooths, along a side."""
+    units = torch.eye(cells, dtype=precise(x), device=x.device)[None, :, :, None]
+    enlarged = functional.interpolate(units, size=(pixels, 1), mode="bilinear", align_corners=False)
+    return (blur(enlarged, sigma=sigma) if sigma > 0 else enlarged)[0, :, :, 0].T.contiguous()
+
+
+def _grid(mask_size: Any, sides: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the mask for an image of ``sides``."""
+    if isinstance(mask_size, tuple | list):
+        if len(mask_size) != 2:
+            raise ValueError(f"mask_size must be a number or (rows, columns); got {mask_size!r}")
+        sizes = [check_int(each, "each side of mask_size", minimum=1) for each in mask_size]
+        return min(sizes[0], sides[0]), min(sizes[1], sides[1])
+    scale = min(1.0, check_int(mask_size, "mask_size", minimum=1) / min(sides))
+    return max(1, round(sides[0] * scale)), max(1, round(sides[1] * scale))
+
+
+def _defaults(inputs: Tensors, resolution: Resolution, seed: int) -> dict[str, Any]:
+    if resolution == "image":
+        return {}
+    return {
+        "mask_size": max(min(x.shape[2:]) for x in inputs),
+        "smoothing": 0.0,
+        "tv": 0.0,
+        "jitter": 0,
+        "n_steps": 60,
+    }
+
+
+SPEC = MethodSpec(
+    "meaningful_perturbation",
+    "Meaningful Perturbation",
+    "perturbation",
+    "Fong and Vedaldi, ICCV 2017",
+    MeaningfulPerturbation,
+    frozenset({Need.GRADIENTS}),
+    defaults=_defaults,
+)
