@@ -86,9 +86,10 @@ def explain(
     batch_size = default_batch_size(copies, model)
     general = {
         "generator": seed,
-        "perturbations_per_eval": max(1, batch_size // copies[0].shape[0]),
         "internal_batch_size": max(batch_size, copies[0].shape[0]),
     }
+    if _one_at_a_time(attribution):
+        general["perturbations_per_eval"] = max(1, batch_size // copies[0].shape[0])
     settings |= {name: value for name, value in general.items() if name in accepted} | chosen
     additional = settings.get("additional_forward_args")
     if target is None:
@@ -119,6 +120,12 @@ def accepted_arguments(attribution: Attribution) -> tuple[set[str], bool]:
     parameters = inspect.signature(attribution.attribute).parameters.values()
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return {parameter.name for parameter in parameters}, takes_any
+
+
+def _one_at_a_time(attribution: Attribution) -> bool:
+    """Whether it makes batches only when told to, as Captum's methods do; ours choose better."""
+    parameter = inspect.signature(attribution.attribute).parameters.get("perturbations_per_eval")
+    return parameter is not None and parameter.default is not None
 
 
 def predicted_target(

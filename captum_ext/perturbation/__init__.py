@@ -20,7 +20,13 @@ from captum_ext.perturbation.attributers import (
 from captum_ext.perturbation.ciu import Ciu, CiuAttributer, OriginalCiuAttributer
 from captum_ext.perturbation.feature_masks import grid_masks, pixel_masks
 from captum_ext.perturbation.inpainting import Inpaint
-from captum_ext.perturbation.marginals import Empirical, Marginal, OwnPatches, Uniform
+from captum_ext.perturbation.marginals import (
+    ConditionalGaussian,
+    Empirical,
+    Marginal,
+    OwnPatches,
+    Uniform,
+)
 from captum_ext.perturbation.perturbers import (
     Blend,
     ColorHistogram,
@@ -54,6 +60,7 @@ __all__ = [
     "Ciu",
     "CiuAttributer",
     "ColorHistogram",
+    "ConditionalGaussian",
     "Empirical",
     "Fade",
     "FeatureMaskSegments",

@@ -7,6 +7,7 @@ from saliency.core.base import INPUT_OUTPUT_GRADIENTS, OUTPUT_LAYER_VALUES
 from torch import nn
 
 import captum_ext
+from captum_ext import Need
 from captum_ext.call_model import call_model_function
 from saliency_adapters import FromCaptum
 
@@ -75,6 +76,8 @@ def model():
 
 @pytest.mark.parametrize("spec", captum_ext.methods(), ids=lambda spec: spec.name)
 def test_every_registered_method_runs_on_a_function_made_from_a_module(model, image, spec):
+    if Need.PROBABILITIES in spec.needs:
+        model.append(nn.Softmax(dim=1))
     mask = FromCaptum(spec).GetMask(image, call_model_function(model), {"target": 2})
     assert mask.shape == image.shape
     x = torch.from_numpy(image).movedim(-1, 0)[None]

@@ -1,56 +1,18 @@
-"""Marginals: what else might stand in a region of an input, for prediction difference analysis.
-
-    p(c | x without x_i) = E[p(c | x with x_i' in place of x_i)],   x_i' drawn from a marginal
-
-Zintgraf et al., ICLR 2017 (arXiv 1702.04595); Robnik-Šikonja and Kononenko, IEEE TKDE 2008.
-"""
+"""Marginals that do not look at what stands around a region."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_differentiable, check_inputs, check_int
+from captum_ext.checks import check_inputs, check_int
+from captum_ext.perturbation.marginals.base import Marginal, checked_data
 from captum_ext.perturbation.regions import Region, Regions
 
 #: Combinations of levels, up to which all are taken in place of a sample.
 MOST_ENUMERATED = 4096
-
-
-class Marginal(ABC):
-    """Draws values for a region of an example."""
-
-    def check(self, x: Tensor, regions: Regions) -> None:  # noqa: B027 (most need no check)
-        """Refuses an example, or regions of it, that it cannot serve.
-
-        Args:
-            x: one example, ``[C, H, W]`` (or of another shape).
-            regions: where values are replaced.
-
-        Raises:
-            ValueError: as each class says.
-        """
-
-    def count(self, n_values: int, n_samples: int) -> int:
-        """How many samples it gives of a region of ``n_values``, when asked for ``n_samples``."""
-        return n_samples
-
-    @abstractmethod
-    def draw(self, x: Tensor, region: Region, count: int, generator: torch.Generator) -> Tensor:
-        """Values for a region, in the order of its positions.
-
-        Args:
-            x: one example.
-            region: of it.
-            count: how many, as :meth:`count` says.
-            generator: on the CPU; what is drawn depends on nothing else.
-
-        Returns:
-            ``[count, k]`` in the dtype and on the device of ``x``.
-        """
 
 
 class Uniform(Marginal):
@@ -176,16 +138,3 @@ class OwnPatches(Marginal):
 
     def __repr__(self) -> str:
         return "OwnPatches()"
-
-
-def checked_data(data: Tensor) -> Tensor:
-    """Known to be a batch of finite examples of a floating-point dtype, without graph.
-
-    Raises:
-        TypeError, ValueError: it is not.
-    """
-    (tensor,) = check_inputs(data, "data")
-    check_differentiable((tensor,), "data")
-    if tensor.dim() < 2:
-        raise ValueError(f"data must be examples [N, ...]; got shape {tuple(tensor.shape)}")
-    return tensor.detach()
