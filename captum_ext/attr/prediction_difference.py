@@ -119,7 +119,8 @@ class PredictionDifference(PerturbationAttribution):
             n_train: examples that the model was trained on; None: 1,000 of each class.
             n_classes: None takes those that the model tells of (two, where that is one number).
             probabilities: ``"softmax"`` of the model's outputs, ``"given"``, where these are
-                probabilities, or a function of them. Not for a layer.
+                probabilities, ``"auto"``, whichever of the two they look like, or a function of
+                them. Not for a layer.
             perturbations_per_eval: perturbed versions of each example that go into the model
                 together; None chooses by device and size.
             generator: seed or torch.Generator of the draws.
@@ -307,7 +308,7 @@ def _one_for_each_input(marginal: Any, tensors: tuple[Tensor, ...]) -> tuple[Mar
 
 def _defaults(inputs: tuple[Tensor, ...], resolution: Resolution, seed: int) -> dict[str, Any]:
     """Single pixels and all their gray levels, or windows of the same photograph."""
-    given = {"probabilities": "given"}
+    given = {"probabilities": "auto"}
     if resolution == "pixel" or any(x.dim() != 4 for x in inputs):
         return given | {"marginal": Uniform(256)}
     windows, strides = [], []

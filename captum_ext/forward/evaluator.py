@@ -245,11 +245,10 @@ class Evaluator:
         self, rows: tuple[Tensor | Described, ...], described: list[Described], examples: Tensor
     ) -> Tensor | None:
         """The model's output for rows that are not made; None where it cannot do without them."""
+        lazy = tuple(LazyRows(row) if isinstance(row, Described) else row for row in rows)
         try:
-            output = self._run(
-                tuple(LazyRows(row) if isinstance(row, Described) else row for row in rows),
-                examples,
-            )
+            with torch.no_grad():
+                output = self._run(lazy, examples)
         except Exception:
             # Whether the rows or the shortcut are to blame, the rows themselves will tell.
             output = None

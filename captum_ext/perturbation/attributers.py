@@ -20,12 +20,11 @@ from torch import Tensor
 
 from captum_ext.checks import check_choice, check_int, precise
 from captum_ext.perturbation.fitting import least_squares, shapley_kernel
+from captum_ext.perturbation.probabilities import MODES, ROUNDING, difference
 from captum_ext.perturbation.samplers import check_samples
 
 #: Samples that are weighed at a time.
 CHUNK = 512
-#: By how much a probability may leave [0, 1] by rounding.
-ROUNDING = 1e-6
 
 
 class Attributer(ABC):
@@ -191,14 +190,9 @@ class PdaAttributer(Attributer):
     The probability without segment ``s`` is the mean over the samples that perturb it; with
     ``weighted`` each counts by 1 / (number of segments that it perturbs).
 
-        probability:  p - p_s
-        information:  log2 p - log2 p_s
-        evidence:     log2 (p / (1 - p)) - log2 (p_s / (1 - p_s))
-
-    The last two take corrected probabilities, ``p <- (p N + 1) / (N + K)`` (Laplace).
-
     Args:
-        mode: one of the three.
+        mode: how the two are compared, ``"probability"``, ``"information"`` or ``"evidence"``: see
+            :func:`captum_ext.perturbation.probabilities.difference`.
         n_classes: K.
         n_train: N, the number of examples that the model was trained on.
         weighted: see above; the sample that perturbs nothing counts nothing (in the published
@@ -225,7 +219,7 @@ class PdaAttributer(Attributer):
     needs_kept = True
 
     def __post_init__(self) -> None:
-        check_choice(self.mode, "mode", ("probability", "information", "evidence"))
+        check_choice(self.mode, "mode", MODES)
         check_int(self.n_classes, "n_classes", minimum=2)
         check_int(self.n_train, "n_train", minimum=1)
 
@@ -248,15 +242,7 @@ class PdaAttributer(Attributer):
             removed = removed / removed.sum(1, keepdim=True).clamp(min=1)
         without = outputs @ removed / removed.sum(0)
         whole = outputs[..., kept.all(1)].mean(-1, keepdim=True)
-        return self._measure(whole) - self._measure(without)
-
-    def _measure(self, p: Tensor) -> Tensor:
-        if self.mode == "probability":
-            return p
-        corrected = (p * self.n_train + 1) / (self.n_train + self.n_classes)
-        if self.mode == "evidence":
-            corrected = corrected / (1 - corrected)
-        return corrected.log2()
+        return difference(whole, without, self.mode, self.n_train, self.n_classes)
 
 
 def check_outputs(

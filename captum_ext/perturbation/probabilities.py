@@ -63,11 +63,11 @@ class Probabilities:
 
     Args:
         kind: ``"softmax"`` of the outputs ``[B, classes, ...]``; ``"given"``, where they are
-            probabilities, which sum to one, or that of one class ``[B]``; or a function of the
-            outputs.
+            probabilities, which sum to one, or that of one class ``[B]``; ``"auto"``, the one or
+            the other, as the first outputs that are checked suggest; or a function of the outputs.
 
     Raises:
-        TypeError, ValueError: something else.
+        ValueError: something else.
 
     Example:
         >>> Probabilities("softmax")(torch.zeros(1, 4))
@@ -76,7 +76,7 @@ class Probabilities:
 
     def __init__(self, kind: ProbabilitiesLike) -> None:
         if not callable(kind):
-            check_choice(kind, "probabilities", ("softmax", "given"))
+            check_choice(kind, "probabilities", ("softmax", "given", "auto"))
         self.kind = kind
 
     def __call__(self, outputs: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Probabilities:
             return self.kind(outputs)
         if self.kind == "given":
             return outputs
-        if outputs.dim() < 2:
+        if outputs.dim() < 2 or outputs.shape[1] < 2:
             raise ValueError(
                 "probabilities='softmax' needs outputs [B, classes]; got shape "
                 f"{tuple(outputs.shape)}: let forward_func return all classes, or a probability, "
@@ -99,8 +99,10 @@ class Probabilities:
         Raises:
             TypeError: the function gives something else than a tensor.
             ValueError: they are not finite, not in [0, 1], or do not sum to one where that was
-                promised.
+                promised; outputs that may be anything, where they shall tell.
         """
+        if self.kind == "auto":
+            self.kind = _kind_of(outputs)
         found: Any = self(outputs)
         if not isinstance(found, Tensor):
             raise TypeError(f"probabilities must give a tensor; got {type(found).__name__}")
@@ -114,7 +116,7 @@ class Probabilities:
             raise ValueError(
                 f"{what} must be probabilities in [0, 1]; got values from {low:g} to {high:g}{hint}"
             )
-        if self.kind == "given" and found.dim() > 1:
+        if self.kind == "given" and found[0].numel() > 1:
             sums = _sums(found)
             if not bool(((sums - 1).abs() <= slack).all()):
                 raise ValueError(
@@ -122,7 +124,7 @@ class Probabilities:
                     f"sums from {float(sums.min()):g} to {float(sums.max()):g}{hint}; for "
                     "independent classes give a function"
                 )
-        if self.kind == "softmax" and _looks_given(outputs):
+        if self.kind == "softmax" and _sum_to_one(outputs):
             warnings.warn(
                 "the outputs already sum to one: if the model ends in a softmax, take "
                 "probabilities='given'",
@@ -159,7 +161,21 @@ def _slack(p: Tensor) -> float:
     return max(ROUNDING, 64 * torch.finfo(p.dtype).eps)
 
 
-def _looks_given(outputs: Tensor) -> bool:
-    return bool((outputs >= 0).all()) and bool(
-        ((outputs.double().sum(1) - 1).abs() <= _slack(outputs)).all()
+def _kind_of(outputs: Tensor) -> str:
+    """What outputs are, as far as they show it."""
+    one_number = outputs[0].numel() < 2
+    if one_number or not bool(torch.isfinite(outputs).all()) or _sum_to_one(outputs):
+        return "given"
+    if bool((outputs < 0).any()) or bool((outputs > 1).any()):
+        return "softmax"
+    raise ValueError(
+        "probabilities must be 'softmax' or a function of the outputs: they lie in [0, 1] without "
+        "summing to one, and may be logits or probabilities of independent classes"
+    )
+
+
+def _sum_to_one(outputs: Tensor) -> bool:
+    return bool((outputs >= 0).all()) and (
+        _spread_over_all(outputs)
+        or bool(((outputs.double().sum(1) - 1).abs() <= _slack(outputs)).all())
     )
