@@ -28,6 +28,7 @@ __all__ = [
     "as_spec",
     "get_method",
     "methods",
+    "new_classes",
     "register",
     "unregister",
 ]
@@ -121,6 +122,22 @@ def as_spec(method: str | MethodSpec | type[Attribution]) -> MethodSpec:
     return MethodSpec(name.lower(), name, family, "-", method, frozenset(needs))
 
 
+def new_classes() -> dict[str, type[Attribution]]:
+    """Ours and third parties' classes, by all names that they go by (``PDA`` is one of two).
+
+    Example:
+        >>> new_classes()["PDA"] is new_classes()["PredictionDifference"]
+        True
+    """
+    named = [(name, getattr(attr, name)) for name in attr.__all__]
+    named += [(s.attribution.__name__, s.attribution) for s in methods() if s.origin != "captum"]
+    found: dict[str, type[Attribution]] = {}
+    for name, cls in named:
+        if isinstance(cls, type) and issubclass(cls, Attribution):
+            found.setdefault(name, cls)
+    return found
+
+
 def register() -> list[str]:
     """Makes the new methods importable from ``captum.attr`` and ``saliency.core``.
 
@@ -188,13 +205,7 @@ def _third_party_specs() -> list[MethodSpec]:
 
 
 def _namespaces() -> Iterable[tuple[ModuleType, Mapping[str, type]]]:
-    classes = [getattr(attr, name) for name in attr.__all__]
-    classes += [spec.attribution for spec in methods() if spec.origin != "captum"]
-    attributions: dict[str, type] = {}
-    for cls in classes:
-        if isinstance(cls, type) and issubclass(cls, Attribution):
-            attributions.setdefault(cls.__name__, cls)
-    yield captum.attr, attributions
+    yield captum.attr, new_classes()
     for entry_point in entry_points(group=NAMESPACES_GROUP):
         yield from _load(entry_point, _namespace)
 

@@ -19,6 +19,7 @@ import saliency.core
 from saliency.core.base import CoreSaliency
 
 from captum_ext import methods
+from captum_ext.registry import new_classes
 from captum_ext.spec import MethodSpec
 from saliency_adapters.from_captum import FromCaptum
 from saliency_adapters.guided_ig import GuidedIG
@@ -55,6 +56,9 @@ def _adapters() -> dict[str, type[CoreSaliency]]:
             if name in found:  # a second method of the same class goes by its own name
                 name = "".join(part.capitalize() for part in spec.name.split("_"))
             found[name] = _adapter(name, spec)
+    for name, cls in new_classes().items():
+        if cls.__name__ in found:  # another name of the same class
+            found.setdefault(name, found[cls.__name__])
     return found
 
 

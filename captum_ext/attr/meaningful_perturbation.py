@@ -32,10 +32,8 @@ import torch
 from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor
-from torch.nn import functional
 from tqdm.auto import tqdm
 
-from captum_ext.baselines import blur, image_mean
 from captum_ext.checks import (
     check_baselines,
     check_choice,
@@ -46,17 +44,13 @@ from captum_ext.checks import (
 )
 from captum_ext.forward import Evaluator, batch_size_or_default
 from captum_ext.layers import gradients_of
+from captum_ext.perturbation.mask_views import MaskView
+from captum_ext.perturbation.references import REFERENCES, References
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_images
 
 MODES = ("delete", "preserve")
-REFERENCES = ("blur", "constant", "noise")
-#: Standard deviations of the reference's blur and of the mask's smoothing, in sides of the image:
-#: the paper's 10 and 5 pixels of 224.
-REFERENCE_BLUR, SMOOTHING = 10 / 224, 5 / 224
-#: A blur below this many pixels changes next to nothing.
-LEAST_BLUR = 1.0
 #: How often the search for the uniform mask to begin with halves its interval.
 N_HALVINGS = 8
 #: A gap between two scores that is within so many times their precision is rounding.
@@ -154,7 +148,7 @@ class MeaningfulPerturbation(PerturbationAttribution):
         )
         check_int(n_steps, "n_steps", minimum=1)
         check_number(lr, "lr", low=0, above=True)
-        views = tuple(_View(x, mask_size, smoothing, jitter) for x in tensors)
+        views = tuple(MaskView(x, mask_size, smoothing, jitter) for x in tensors)
         check_choice(reference, "reference", REFERENCES)
         fixed = None if baselines is None else check_baselines(baselines, tensors)
         seed = seed_of(generator)
@@ -172,9 +166,9 @@ class MeaningfulPerturbation(PerturbationAttribution):
             for rows in chunks:
                 images = tuple(x[rows].to(precise(x)) for x in tensors)
                 if fixed is None:
-                    references = _References(images, reference)
+                    references = References(images, reference)
                 else:
-                    references = _References(tuple(r[rows].to(precise(r)) for r in fixed))
+                    references = References(tuple(r[rows].to(precise(r)) for r in fixed))
                 chunk = _Chunk(evaluator, rows, images, references, views, tensors)
                 found.append(chunk.learn(loss, n_steps, lr, example_generator(seed), bar.update))
         masks, histories = zip(*found, strict=True)
@@ -234,8 +228,8 @@ class _Chunk:
         evaluator: Evaluator,
         rows: Tensor,
         images: Tensors,
-        references: _References,
-        views: tuple[_View, ...],
+        references: References,
+        views: tuple[MaskView, ...],
         inputs: Tensors,
     ) -> None:
         self.evaluator, self.rows = evaluator, rows
@@ -324,100 +318,6 @@ class _Chunk:
         return scores.to(precise(scores))
 
 
-class _References:
-    """What stands for what is deleted.
-
-    Args:
-        images: for each input ``[b, C, H, W]``; or the references themselves.
-        kind: one of :data:`REFERENCES`; None where they are given.
-    """
-
-    def __init__(self, images: Tensors, kind: str | None = None) -> None:
-        self.images, self.kind = images, kind
-        if kind == "blur":
-            sigmas = (max(LEAST_BLUR, REFERENCE_BLUR * min(x.shape[2:])) for x in images)
-            self.fixed = tuple(blur(x, sigma=s) for x, s in zip(images, sigmas, strict=True))
-        else:
-            self.fixed = images if kind is None else tuple(image_mean(x) for x in images)
-
-    def __call__(self, generator: torch.Generator) -> Tensors:
-        if self.kind != "noise":
-            return self.fixed
-        return tuple(
-            _noise(x, mean, generator) for x, mean in zip(self.images, self.fixed, strict=True)
-        )
-
-
-def _noise(image: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
-    # Drawn in float64 on the CPU: the same noise for every dtype and device.
-    drawn = torch.randn(image.shape[1:], generator=generator, dtype=torch.float64).to(image)
-    spread = image.std((2, 3), correction=0, keepdim=True)
-    lowest, highest = (each((2, 3), keepdim=True) for each in (image.amin, image.amax))
-    return (mean + spread * drawn).clamp(lowest, highest)
-
-
-class _View:
-    """How a mask on a grid lies over the images of one input, and these below it.
-
-    Args:
-        x: the input ``[B, C, H, W]``.
-        mask_size, smoothing, jitter: see :meth:`MeaningfulPerturbation.attribute`.
-
-    Attributes:
-        grid: rows and columns of the mask.
-    """
-
-    def __init__(self, x: Tensor, mask_size: Any, smoothing: float | None, jitter: int) -> None:
-        self.sides = (x.shape[2], x.shape[3])
-        self.grid = _grid(mask_size, self.sides)
-        if smoothing is None:
-            sigma = SMOOTHING * min(self.sides)
-        else:
-            sigma = check_number(smoothing, "smoothing", low=0)
-        self.jitter = check_int(jitter, "jitter", minimum=0)
-        if jitter >= min(self.sides):
-            raise ValueError(
-                f"jitter must be below the shortest side, {min(self.sides)} pixels; got {jitter}"
-            )
-        self.rows, self.columns = (
-            _enlarging(cells, pixels, sigma, x)
-            for cells, pixels in zip(self.grid, self.sides, strict=True)
-        )
-
-    def __call__(self, masks: Tensor) -> Tensor:
-        """Masks ``[b, rows, columns]`` as large as the image, and smooth: ``[b, H, W]``."""
-        return self.rows @ masks @ self.columns.T
-
-    def moved(self, images: Tensors, generator: torch.Generator) -> Tensors:
-        """Images ``[b, C, H, W]`` moved alike, by a step that is drawn; borders replicated."""
-        steps = torch.randint(-self.jitter, self.jitter + 1, (2,), generator=generator)
-        if not bool(steps.any()):
-            return images
-        rows, columns = (
-            (torch.arange(side) + step).clamp(0, side - 1).to(images[0].device)
-            for side, step in zip(self.sides, steps, strict=True)
-        )
-        return tuple(x[:, :, rows[:, None], columns] for x in images)
-
-
-def _enlarging(cells: int, pixels: int, sigma: float, x: Tensor) -> Tensor:
-    """The matrix ``[pixels, cells]`` that enlarges bilinearly, and smooths, along a side."""
-    units = torch.eye(cells, dtype=precise(x), device=x.device)[None, :, :, None]
-    enlarged = functional.interpolate(units, size=(pixels, 1), mode="bilinear", align_corners=False)
-    return (blur(enlarged, sigma=sigma) if sigma > 0 else enlarged)[0, :, :, 0].T.contiguous()
-
-
-def _grid(mask_size: Any, sides: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of the mask for an image of ``sides``."""
-    if isinstance(mask_size, tuple | list):
-        if len(mask_size) != 2:
-            raise ValueError(f"mask_size must be a number or (rows, columns); got {mask_size!r}")
-        sizes = [check_int(each, "each side of mask_size", minimum=1) for each in mask_size]
-        return min(sizes[0], sides[0]), min(sizes[1], sides[1])
-    scale = min(1.0, check_int(mask_size, "mask_size", minimum=1) / min(sides))
-    return max(1, round(sides[0] * scale)), max(1, round(sides[1] * scale))
-
-
 def _defaults(inputs: Tensors, resolution: Resolution, seed: int) -> dict[str, Any]:
     if resolution == "image":
         return {}
@@ -438,4 +338,6 @@ SPEC = MethodSpec(
     MeaningfulPerturbation,
     frozenset({Need.GRADIENTS}),
     defaults=_defaults,
+    stochastic=True,
+    deviations={"other_seed": "nothing is drawn where each pixel counts: a jitter would blur them"},
 )
