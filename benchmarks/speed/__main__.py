@@ -1,0 +1,64 @@
+"""How fast the engine and the methods are: ratios measured side by side in one run.
+
+    python -m benchmarks.speed [--samples 2000] [--rise-samples 8000] [--pda-size 227]
+        [--repeats 5] [--json FILE]
+
+The model is torchvision's SqueezeNet 1.0 with random weights at 224 x 224 (speed does not depend on
+the weights). Rivals run in turn, A B A B ..., and a ratio is taken within each pair, so that a
+machine whose speed drifts does not favor one of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from benchmarks.speed.engine import choices, share_in_model
+from benchmarks.speed.paths import path_methods
+from benchmarks.speed.prediction_difference import center_pixel_map
+from benchmarks.speed.segments import GRID, SHAP_SAMPLES, kernel_shap, occlusion_metric
+from benchmarks.speed.timing import Row
+from captum_ext.exam.report import versions
+
+
+def measure(args: argparse.Namespace) -> Iterator[Row]:
+    """All figures, each as soon as it is there."""
+    repeats = args.repeats
+    yield from share_in_model(args.samples, args.rise_samples, args.pda_samples, repeats)
+    yield from choices(repeats)
+    yield from center_pixel_map(args.pda_size, repeats)
+    yield from kernel_shap(repeats, max(2 * GRID**2, min(SHAP_SAMPLES, args.samples)))
+    yield from occlusion_metric(repeats)
+    yield from path_methods(repeats)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--samples", type=int, default=2000, help="of the long run")
+    parser.add_argument("--rise-samples", type=int, default=8000, help="of RISE's long run")
+    parser.add_argument("--pda-samples", type=int, default=10, help="of each of PDA's windows")
+    parser.add_argument("--pda-size", type=int, default=227, help="pixels of PDA's exam image")
+    parser.add_argument("--repeats", type=int, default=5, help="pairs, and processes")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    args = parser.parse_args()
+    print(f"{'':66}{'median':>10} {'':6}(range)", flush=True)
+    rows = []
+    for row in measure(args):
+        rows.append(row)
+        print(row, flush=True)
+    if args.json is not None:
+        content = {
+            "versions": versions(),
+            "threads": torch.get_num_threads(),
+            "rows": [asdict(row) for row in rows],
+        }
+        args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
