@@ -7,7 +7,7 @@
 """
 
 from captum_ext.visualize.curves import curves_figure, draw_curves
-from captum_ext.visualize.exam import COLUMNS, CROP, Panel, exam_figure
+from captum_ext.visualize.exam import CROP, MOST_COLUMNS, Panel, exam_figure
 from captum_ext.visualize.heat_map import (
     SIGNED_COLORS,
     draw_heat_map_over_image,
@@ -17,8 +17,8 @@ from captum_ext.visualize.heat_map import (
 from captum_ext.visualize.segments import keep_segments
 
 __all__ = [
-    "COLUMNS",
     "CROP",
+    "MOST_COLUMNS",
     "SIGNED_COLORS",
     "Panel",
     "curves_figure",

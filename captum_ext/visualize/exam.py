@@ -15,7 +15,7 @@ from torch import Tensor
 from captum_ext.visualize.heat_map import draw_signed
 from captum_ext.visualize.style import BAD, GOOD, INK, bare
 
-COLUMNS = 9
+MOST_COLUMNS = 10
 CROP = 5
 # Inches: a heat map's column, a row with its captions, the side panels, the title.
 _CELL, _ROW, _SIDE, _HEAD = 1.3, 1.56, 2.2, 0.5
@@ -67,8 +67,8 @@ def exam_figure(
         >>> len(figure.axes)
         5
     """
-    columns = max(1, min(COLUMNS, len(panels)))
-    bands = max(1, -(-len(panels) // columns))
+    bands = max(1, -(-len(panels) // MOST_COLUMNS))
+    columns = max(1, -(-len(panels) // bands))  # as many in each band, but for the last
     height = _HEAD + max(2 * bands * _ROW, 2 * _SIDE)
     figure = Figure(figsize=(2 * _SIDE + columns * _CELL, height), dpi=100, facecolor="white")
     figure.suptitle(
