@@ -163,8 +163,10 @@ def blur(inputs: Tensor, *, sigma: float = 10.0) -> Tensor:
     kernel = (weights / weights.sum()).reshape(1, 1, -1, 1)
     height, width = image.shape[2:]
     plane = image.reshape(-1, 1, height, width)
-    plane = functional.conv2d(_replicate(plane, 0, radius), kernel)
-    plane = functional.conv2d(_replicate(plane, radius, 0), kernel.transpose(2, 3))
+    # In full precision, also where the caller has autocast switched on.
+    with torch.autocast(image.device.type, enabled=False):
+        plane = functional.conv2d(_replicate(plane, 0, radius), kernel)
+        plane = functional.conv2d(_replicate(plane, radius, 0), kernel.transpose(2, 3))
     return plane.reshape(image.shape)
 
 

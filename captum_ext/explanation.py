@@ -83,13 +83,12 @@ def explain(
     # Copies, so that no method can leave a mark on the caller's tensors.
     copies = tuple(tensor.detach().clone() for tensor in tensors)
     settings = spec.arguments(copies if isinstance(inputs, tuple) else copies[0], resolution, seed)
-    batch_size = default_batch_size(copies, model)
-    general = {
-        "generator": seed,
-        "internal_batch_size": max(batch_size, copies[0].shape[0]),
-    }
-    if _one_at_a_time(attribution):
+    general = {"generator": seed}
+    if _is_captums(attribution):
+        # Left to itself, it takes one row at a time, or all at once.
+        batch_size = default_batch_size(copies, model)
         general["perturbations_per_eval"] = max(1, batch_size // copies[0].shape[0])
+        general["internal_batch_size"] = max(batch_size, copies[0].shape[0])
     settings |= {name: value for name, value in general.items() if name in accepted} | chosen
     additional = settings.get("additional_forward_args")
     if target is None:
@@ -122,10 +121,9 @@ def accepted_arguments(attribution: Attribution) -> tuple[set[str], bool]:
     return {parameter.name for parameter in parameters}, takes_any
 
 
-def _one_at_a_time(attribution: Attribution) -> bool:
-    """Whether it makes batches only when told to, as Captum's methods do; ours choose better."""
-    parameter = inspect.signature(attribution.attribute).parameters.get("perturbations_per_eval")
-    return parameter is not None and parameter.default is not None
+def _is_captums(attribution: Attribution) -> bool:
+    """Whether ``attribute()`` is Captum's own, also in a class that inherits it."""
+    return attribution.attribute.__module__.startswith("captum.")
 
 
 def predicted_target(

@@ -128,13 +128,42 @@ def test_scores_of_random_networks_are_equal_up_to_rounding(seed, dtype, never_m
     assert ((found - expected) / expected).abs().max() <= TOLERANCE[dtype]
 
 
-def test_it_is_off_where_told(monkeypatch):
-    def through(self, weight, bias):
-        raise AssertionError("the shortcut was taken")
+def test_it_is_taken_but_where_told_otherwise(monkeypatch):
+    calls, through = [], Patched._through
+    monkeypatch.setattr(
+        Patched,
+        "_through",
+        lambda self, weight, bias: calls.append(self) or through(self, weight, bias),
+    )
+    for shortcut in (False, True):
+        settings = dict(target=0, probabilities="given", shortcut=shortcut)
+        PDA(mlp()).attribute(images(), p.Uniform(2), **settings)
+        assert bool(calls) == shortcut
 
-    monkeypatch.setattr(Patched, "_through", through)
-    settings = dict(target=0, probabilities="given", shortcut=False)
-    PDA(mlp()).attribute(images(), p.Uniform(2), **settings)
+
+def test_a_model_with_convolutions_or_a_compiled_one_is_not_tried():
+    compiled = nn.Sequential(torch.compile(mlp()))
+    by_method = mlp()
+    by_method.compile()
+    for model in (nn.Sequential(nn.Conv2d(3, 1, 1), mlp()), compiled, by_method):
+        assert not Evaluator(model).shortcut
+    assert Evaluator(mlp()).shortcut
+
+
+def test_a_narrow_first_layer_does_not_make_huge_batches():
+    sizes = []
+
+    class Counted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Flatten(), nn.Linear(SIZE, 1), nn.Linear(1, 99))
+
+        def forward(self, x):
+            sizes.append(len(x))
+            return self.layers(x)
+
+    PDA(Counted().double()).attribute(images()[:1], p.Uniform(256), target=0)
+    assert max(sizes) <= 1024
 
 
 LINEAR = nn.Linear(SIZE, 4).double()
@@ -188,6 +217,34 @@ def normalized(x):
     return LINEAR(((x - 0.5) / 0.25).flatten(1))
 
 
+def converted_then_in_place(x):
+    y = x.double()
+    y.sub_(0.5).div_(0.2)
+    return LINEAR(y.flatten(1))
+
+
+def copied_then_in_place(x):
+    y = x.to(torch.float64, copy=True)
+    y[:, 0] = 0
+    return LINEAR(y.flatten(1)) + LINEAR(x.double().flatten(1))
+
+
+def source_in_place_after_conversion(x):
+    y = x.double()
+    x.zero_()
+    return LINEAR(y.flatten(1))
+
+
+def by_data(x):
+    x.data = 2 * x.data
+    return LINEAR(x.double().flatten(1))
+
+
+def itself(x):
+    x.mul_(3)
+    return x
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -205,13 +262,28 @@ def normalized(x):
     ],
 )
 def test_a_model_that_looks_at_its_input_elsewhere_is_not_fooled(model):
-    def perturb(examples, samples):
-        return some_rows()
+    assert_not_fooled(model, torch.float64)
 
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "model",
+    [
+        converted_then_in_place,
+        copied_then_in_place,
+        source_in_place_after_conversion,
+        by_data,
+        itself,
+    ],
+)
+def test_a_model_that_converts_its_input_and_changes_one_of_both_is_not_fooled(model, dtype):
+    assert_not_fooled(model, dtype)
+
+
+def assert_not_fooled(model, dtype):
     evaluator = Evaluator(model)
-    found = evaluator.outputs(some_rows(), torch.zeros(5, dtype=torch.long))
-    expected = model(some_rows().dense())
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    found = evaluator.outputs(some_rows(dtype), torch.zeros(5, dtype=torch.long))
+    torch.testing.assert_close(found, model(some_rows(dtype).dense()), rtol=1e-12, atol=1e-12)
     assert not evaluator.shortcut
 
 

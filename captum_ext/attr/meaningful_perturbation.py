@@ -54,13 +54,16 @@ MODES = ("delete", "preserve")
 #: How often the search for the uniform mask to begin with halves its interval.
 N_HALVINGS = 8
 #: A gap between two scores that is within so many times their precision is rounding.
-ROUNDING = 16
+ROUNDING = 4
 
 Tensors = tuple[Tensor, ...]
 
 
 class MeaningfulPerturbation(PerturbationAttribution):
     """Learns the smallest region of an image that decides the score.
+
+    An example's mask does not depend on its batch mates, in float64. In float32 a deep network
+    rounds otherwise in another batch, and the mask can then differ as much as with another seed.
 
     Example:
         >>> method = MeaningfulPerturbation(lambda x: x[:, :, 8:16, 8:16].mean((1, 2, 3)))
@@ -89,7 +92,7 @@ class MeaningfulPerturbation(PerturbationAttribution):
         tv_beta: float = 3.0,
         mask_size: int | tuple[int, int] = 28,
         smoothing: float | None = None,
-        jitter: int = 2,
+        jitter: int | None = None,
         reference: str = "blur",
         normalize: bool = True,
         internal_batch_size: int | None = None,
@@ -105,7 +108,8 @@ class MeaningfulPerturbation(PerturbationAttribution):
             baselines: the reference, in any of Captum's forms; None makes it, see ``reference``.
             mode: ``"delete"`` looks for what must go for the score to fall, ``"preserve"`` for
                 what must stay for it to remain.
-            n_steps: steps of Adam, each a forward and a backward pass of every example.
+            n_steps: steps of Adam, each a forward and a backward pass of every example; ten
+                forward passes look for the mask to begin with.
             lr: their size.
             l1: the price of the whole image's area, in units of the score. At 1, what is
                 chosen carries more of the score than an average part of the same area.
@@ -116,11 +120,12 @@ class MeaningfulPerturbation(PerturbationAttribution):
                 than there are pixels.
             smoothing: standard deviation of the Gaussian that the enlarged mask is smoothed with,
                 in pixels; 0 does not. None takes 5 for a shorter side of 224, and in proportion.
-            jitter: the farthest that a step moves the image under the mask, in pixels; below the
-                shortest side.
+            jitter: the farthest that a step moves the image under the mask, in pixels, each input
+                by itself; below the shortest side. None takes 2, where that is.
             reference: where ``baselines`` is None: ``"blur"`` (10 pixels for a shorter side of
                 224, in proportion, at least 1), ``"constant"``, the image's mean color, or
-                ``"noise"`` with the image's mean, spread and range, drawn anew for each step.
+                ``"noise"`` with the image's mean, spread and range, drawn anew for each step (and
+                once for the score of the reference).
             normalize: count the score in parts of the gap between image and reference. False
                 takes it as it is; ``l1`` and ``tv`` are then in its units.
             internal_batch_size: examples that learn together; None chooses by device and size.
@@ -177,9 +182,8 @@ class MeaningfulPerturbation(PerturbationAttribution):
             for parts, x in zip(zip(*masks, strict=True), tensors, strict=True)
         )
         result = attributions if isinstance(inputs, tuple) else attributions[0]
-        if return_history:
-            return result, torch.cat(histories).to(tensors[0].dtype)
-        return result
+        history = torch.cat(histories).to(tensors[0].dtype)
+        return (result, history) if return_history else result
 
 
 @dataclass(frozen=True)
@@ -254,20 +258,24 @@ class _Chunk:
         losses = []
         for _ in range(n_steps):
             with torch.enable_grad():
-                evidence = loss.of_scores(self._scores(masks, generator, moves=True), *ends)
-                price = loss.of_masks(masks)
-                by_score = gradients_of(evidence.sum(), masks)
+                scores = self._scores(masks, generator, moves=True)
+                known = scores.detach().to(precise(scores)).requires_grad_()
+                evidence, price = loss.of_scores(known, *ends), loss.of_masks(masks)
                 by_price = torch.autograd.grad(price.sum(), masks)
+                # By way of the score: a model in half precision could not bear the slope.
+                (slope,) = torch.autograd.grad(evidence.sum(), known)
+                by_score = gradients_of(scores.sum(), masks)
             for mask, one, other in zip(masks, by_score, by_price, strict=True):
-                mask.grad = one + other
+                mask.grad = slope[:, None, None].to(one) * one + other
+            losses.append((evidence + price).detach())
+            if len(losses) == 1:
+                _check_finite(losses[0], *by_score)
             optimizer.step()
             for mask in masks:
                 mask.detach().clamp_(0, 1)
-            losses.append((evidence + price).detach())
             on_step()
         history = torch.stack(losses, dim=1)
-        if not all(bool(torch.isfinite(each).all()) for each in (history, *masks)):
-            raise ValueError("forward_func must have finite outputs and gradients; got others")
+        _check_finite(history, *masks)
         with torch.no_grad():
             return tuple(view(mask) for view, mask in zip(self.views, masks, strict=True)), history
 
@@ -285,10 +293,9 @@ class _Chunk:
 
         low = self.images[0].new_zeros(len(self.rows))
         high = low + 1
-        nothing, everything = scores_at(low), scores_at(high)
-        if not bool(torch.isfinite(nothing + everything).all()):
-            raise ValueError("forward_func must return finite outputs; got NaN or infinite values")
-        rounding = ROUNDING * torch.finfo(self.dtypes[0]).eps
+        ends = torch.stack([scores_at(low), scores_at(high)])
+        nothing, everything = ends.to(precise(ends))
+        rounding = ROUNDING * torch.finfo(ends.dtype).eps
         level_ground = (everything - nothing).abs() <= rounding * everything.abs()
         gap = torch.where(level_ground, 1, everything - nothing)
         below, above = torch.zeros_like(gap), torch.ones_like(gap)
@@ -298,6 +305,7 @@ class _Chunk:
             over = part >= 0.5
             low, below = torch.where(over, low, middle), torch.where(over, below, part)
             high, above = torch.where(over, middle, high), torch.where(over, part, above)
+        _check_finite(nothing, everything, below, above)
         level = low + (0.5 - below) / (above - below) * (high - low)
         return torch.where(level_ground, 0.5, level), nothing, gap
 
@@ -314,20 +322,19 @@ class _Chunk:
             )
             # lerp gives exactly the image where a mask is 1, in any precision.
             perturbed.append(torch.lerp(instead, shown, whole).to(dtype))
-        scores = self.evaluator.one_score_each(tuple(perturbed), self.rows)
-        return scores.to(precise(scores))
+        return self.evaluator.one_score_each(tuple(perturbed), self.rows)
+
+
+def _check_finite(*values: Tensor) -> None:
+    if not all(bool(torch.isfinite(each).all()) for each in values):
+        raise ValueError("forward_func must have finite outputs and gradients; got NaN or infinity")
 
 
 def _defaults(inputs: Tensors, resolution: Resolution, seed: int) -> dict[str, Any]:
-    if resolution == "image":
+    if resolution == "image" or any(x.dim() != 4 for x in inputs):
         return {}
-    return {
-        "mask_size": max(min(x.shape[2:]) for x in inputs),
-        "smoothing": 0.0,
-        "tv": 0.0,
-        "jitter": 0,
-        "n_steps": 60,
-    }
+    finest = max(min(x.shape[2:]) for x in inputs)
+    return {"mask_size": finest, "smoothing": 0.0, "tv": 0.0, "jitter": 0, "n_steps": 60}
 
 
 SPEC = MethodSpec(

@@ -118,6 +118,7 @@ class PredictionDifference(PerturbationAttribution):
                 :func:`captum_ext.perturbation.probabilities.difference`; None for a layer.
             n_train: examples that the model was trained on; None: 1,000 of each class.
             n_classes: None takes those that the model tells of (two, where that is one number).
+                Where classes are independent of each other, say 2.
             probabilities: ``"softmax"`` of the model's outputs, ``"given"``, where these are
                 probabilities, ``"auto"``, whichever of the two they look like, or a function of
                 them. Not for a layer.
@@ -137,6 +138,8 @@ class PredictionDifference(PerturbationAttribution):
                 that does not fit (before the model runs); outputs that are no probabilities.
         """
         tensors = check_call(inputs, target, additional_forward_args)
+        if any(x.dim() < 2 for x in tensors):
+            raise ValueError(f"inputs must be [B, ...]; got shape {tuple(tensors[0].shape)}")
         check_int(n_samples, "n_samples", minimum=1)
         seed = seed_of(generator)
         marginals = _one_for_each_input(marginal, tensors)
@@ -227,6 +230,13 @@ class _Asked(Evaluator):
         self.n_classes = n_classes_of(found)
         return found
 
+    def check(self, scores: Tensor) -> None:
+        """Refuses scores ``[b]`` of perturbed inputs that cannot be compared."""
+        if self.probabilities is not None:
+            self.probabilities.check_range(scores)
+        elif not bool(torch.isfinite(scores).all()):
+            raise ValueError("layer must have finite activations; got NaN or infinite values")
+
     def scores(self, rows: Rows, examples: Tensor) -> Tensor:
         scores = super().scores(rows, examples)
         if self.layer is not None:
@@ -241,7 +251,7 @@ class _Asked(Evaluator):
 
 
 def _means(
-    evaluator: Evaluator, tensors: tuple[Tensor, ...], examples: Sequence[ReplacedExample]
+    evaluator: _Asked, tensors: tuple[Tensor, ...], examples: Sequence[ReplacedExample]
 ) -> list[Tensor]:
     """For each example the mean score of the versions of each feature ``[F]``, in float64."""
     counts = torch.tensor([count for example in examples for count in example.counts])
@@ -250,8 +260,7 @@ def _means(
     done = 0
     n_rows = [example.n_rows for example in examples]
     for _, _, scores in evaluator.stream(tensors, perturb_each(examples), n_rows):
-        if not bool(torch.isfinite(scores).all()):
-            raise ValueError("forward_func must return finite outputs; got NaN or infinite values")
+        evaluator.check(scores)
         rows = torch.arange(done, done + len(scores))
         totals.index_add_(0, torch.searchsorted(ends, rows, right=True), scores.double().cpu())
         done += len(scores)

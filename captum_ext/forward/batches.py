@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -19,8 +19,6 @@ ACCELERATOR_LARGEST_TENSOR = 2**30
 # The first convolutions of a network make 5 to 8 times as many values as it takes in.
 CONVOLUTION_GROWTH = 8
 MAX_BATCH = 1024
-# Of rows that are not made, each is little more than a row of the first layer's output.
-MAX_WIDER_BATCH = 2**16
 
 
 def default_batch_size(
@@ -44,7 +42,7 @@ def default_batch_size(
 
 
 def wider_batch_size(batch_size: int, width: int, device: torch.device) -> int:
-    """How many rows make a good batch where none is made and the first layer's output is largest.
+    """How many rows make a good batch where none is made, and the first layer's output counts.
 
     Args:
         batch_size: for rows that are made.
@@ -53,10 +51,10 @@ def wider_batch_size(batch_size: int, width: int, device: torch.device) -> int:
 
     Example:
         >>> wider_batch_size(58, width=256 * 8, device=torch.device("cpu"))
-        1536
+        1024
     """
     largest = LARGEST_TENSOR.get(device.type, ACCELERATOR_LARGEST_TENSOR)
-    return max(batch_size, min(MAX_WIDER_BATCH, largest // (CONVOLUTION_GROWTH * width)))
+    return max(batch_size, min(MAX_BATCH, largest // (CONVOLUTION_GROWTH * width)))
 
 
 def batch_size_or_default(
@@ -83,6 +81,28 @@ def rows_per_call(perturbations_per_eval: int | None, n_examples: int) -> int | 
 def as_channels_last(tensor: Tensor) -> Tensor:
     """A 4-d tensor in the memory layout that convolutions prefer; any other as it is."""
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+def may_begin_linear(forward_func: Callable[..., Any]) -> bool:
+    """Whether a model is worth trying with rows that are not made.
+
+    A module with convolutions begins with one; a compiled one would be compiled again for tensors
+    of another class.
+
+    Example:
+        >>> may_begin_linear(nn.Linear(2, 1)), may_begin_linear(nn.Conv2d(1, 1, 1))
+        (True, False)
+    """
+    parts: Iterable[Any] = [forward_func]
+    if isinstance(forward_func, nn.Module):
+        if not _has_no_convolution(forward_func):
+            return False
+        parts = forward_func.modules()
+    return not any(
+        getattr(part, name, None) is not None
+        for part in parts
+        for name in ("_orig_mod", "_compiled_call_impl", "_torchdynamo_orig_callable")
+    )
 
 
 def _has_no_convolution(forward_func: Callable[..., Any] | None) -> bool:

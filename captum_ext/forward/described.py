@@ -162,7 +162,8 @@ class Patched(Described):
         result = base.new_empty(self.n_rows, len(weight))
         start = 0
         for positions, values in self.patches:
-            change = (values - self.example.flat[positions]).to(weight.dtype)
+            old = self.example.flat[positions].to(weight.dtype)
+            change = values.to(weight.dtype) - old
             part = result[start : start + len(values)]
             torch.addmm(base, change, weight[:, positions].T, out=part)
             start += len(values)
@@ -179,6 +180,11 @@ class Joined(Described):
     def __init__(self, parts: Sequence[Described]) -> None:
         super().__init__(sum(map(len, parts)), parts[0].like)
         self.parts = parts
+
+    def forget(self) -> None:
+        super().forget()
+        for part in self.parts:
+            part.forget()
 
     def _make(self) -> Tensor:
         return torch.cat([part.dense() for part in self.parts])

@@ -14,7 +14,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from captum_ext.checks import as_tuple
-from captum_ext.forward.batches import as_channels_last, default_batch_size, wider_batch_size
+from captum_ext.forward.batches import (
+    as_channels_last,
+    default_batch_size,
+    may_begin_linear,
+    wider_batch_size,
+)
 from captum_ext.forward.described import Described, dense
 from captum_ext.forward.shortcut import LazyRows
 from captum_ext.layers import gradients_of
@@ -83,10 +88,9 @@ class Evaluator:
         self.batch_size = batch_size
         self.channels_last = channels_last
         self.autocast = autocast
-        # A compiled model would be compiled again for tensors of another class.
-        compiled = hasattr(forward_func, "_orig_mod")
-        self.shortcut = shortcut and autocast is None and not compiled
+        self.shortcut = shortcut and autocast is None and may_begin_linear(forward_func)
         self._width: int | None = None
+        self._runs_channels_last = False
         self.show_progress = show_progress
         self.description = description
         self.name = name
@@ -232,13 +236,18 @@ class Evaluator:
         # A clone of a leaf, because a model may begin with work in place.
         tensors = tuple(row.clone() if row.requires_grad else row for row in made)
         if self.channels_last:
+            # The first time clones, because a model that fails may have changed them.
+            rows_now = tensors if self._runs_channels_last else tuple(x.clone() for x in tensors)
             try:
-                return self._run(tuple(as_channels_last(x) for x in tensors), examples)
+                output = self._run(tuple(as_channels_last(x) for x in rows_now), examples)
             except RuntimeError as error:
                 if "view size is not compatible" not in str(error):
                     raise
-            # The model flattens by view(), which convolutions' channels_last outputs do not allow.
-            self.channels_last = False
+                # It flattens by view(), which convolutions' channels_last outputs do not allow.
+                self.channels_last = False
+            else:
+                self._runs_channels_last = True
+                return output
         return self._run(tuple(x.contiguous() for x in tensors), examples)
 
     def _by_shortcut(
@@ -252,11 +261,13 @@ class Evaluator:
         except Exception:
             # Whether the rows or the shortcut are to blame, the rows themselves will tell.
             output = None
+        # Rows that a model has asked for may stand in its memory in two copies, of which it has
+        # changed one in place: such an output is not to be trusted.
         self.shortcut = output is not None and all(row.made is None for row in described)
         for row in described:
             row.forget()
         self._width = sum(row.width for row in described) if self.shortcut else None
-        return output
+        return output if self.shortcut else None
 
     def _run(self, tensors: tuple[Tensor, ...], examples: Tensor) -> Tensor:
         precision = (

@@ -13,6 +13,8 @@ from captum_ext.checks import check_int, check_number, precise
 
 #: Standard deviation of a mask's smoothing in sides of the image: 5 pixels of 224.
 SMOOTHING = 5 / 224
+#: Pixels that an image is moved by at most.
+JITTER = 2
 
 
 class MaskView:
@@ -23,7 +25,8 @@ class MaskView:
         mask_size: cells along the shorter side, or ``(rows, columns)``; no more than pixels.
         smoothing: standard deviation of the Gaussian that the enlarged mask is smoothed with, in
             pixels; 0 does not. None takes 5 for a shorter side of 224, and in proportion.
-        jitter: the farthest that :meth:`moved` moves an image, in pixels.
+        jitter: the farthest that :meth:`moved` moves an image, in pixels; below the shorter side.
+            None takes 2, where that is.
 
     Attributes:
         grid: rows and columns of a mask.
@@ -37,13 +40,17 @@ class MaskView:
         ((4, 4), torch.Size([1, 8, 8]))
     """
 
-    def __init__(self, x: Tensor, mask_size: Any, smoothing: float | None, jitter: int) -> None:
+    def __init__(
+        self, x: Tensor, mask_size: Any, smoothing: float | None, jitter: int | None
+    ) -> None:
         self.sides = (x.shape[2], x.shape[3])
         self.grid = _grid(mask_size, self.sides)
         if smoothing is None:
             sigma = SMOOTHING * min(self.sides)
         else:
             sigma = check_number(smoothing, "smoothing", low=0)
+        if jitter is None:
+            jitter = min(JITTER, min(self.sides) - 1)
         self.jitter = check_int(jitter, "jitter", minimum=0)
         if jitter >= min(self.sides):
             raise ValueError(
@@ -56,7 +63,9 @@ class MaskView:
 
     def __call__(self, masks: Tensor) -> Tensor:
         """Masks ``[b, rows, columns]`` as large as the image, and smooth: ``[b, H, W]``."""
-        return self.rows @ masks @ self.columns.T
+        # In full precision, also where the caller has autocast switched on.
+        with torch.autocast(masks.device.type, enabled=False):
+            return self.rows @ masks @ self.columns.T
 
     def moved(self, images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
         """Images ``[b, C, H, W]`` moved alike, by a step that is drawn; borders replicated."""

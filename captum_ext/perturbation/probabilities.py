@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import torch
@@ -13,8 +14,8 @@ from captum_ext.checks import check_choice, precise
 
 #: The ways in which two probabilities can be compared.
 MODES = ("evidence", "probability", "information")
-#: By how much a probability may leave [0, 1] by rounding.
-ROUNDING = 1e-6
+#: By how much a probability may leave [0, 1] by rounding; by how much a sum of them may miss one.
+ROUNDING, SUM_ROUNDING = 1e-6, 1e-5
 
 #: How probabilities come from outputs: see :class:`Probabilities`.
 ProbabilitiesLike = str | Callable[[Tensor], Tensor]
@@ -64,7 +65,7 @@ class Probabilities:
     Args:
         kind: ``"softmax"`` of the outputs ``[B, classes, ...]``; ``"given"``, where they are
             probabilities, which sum to one, or that of one class ``[B]``; ``"auto"``, the one or
-            the other, as the first outputs that are checked suggest; or a function of the outputs.
+            the other, as all outputs that are first checked suggest; or a function of the outputs.
 
     Raises:
         ValueError: something else.
@@ -106,23 +107,14 @@ class Probabilities:
         found: Any = self(outputs)
         if not isinstance(found, Tensor):
             raise TypeError(f"probabilities must give a tensor; got {type(found).__name__}")
-        what = "outputs" if self.kind == "given" else "probabilities"
-        hint = "; for logits take probabilities='softmax'" if self.kind == "given" else ""
-        if not bool(torch.isfinite(found).all()):
-            raise ValueError(f"{what} must be finite; got NaN or infinite values{hint}")
-        low, high = float(found.min()), float(found.max())
-        slack = _slack(found)
-        if low < -slack or high > 1 + slack:
-            raise ValueError(
-                f"{what} must be probabilities in [0, 1]; got values from {low:g} to {high:g}{hint}"
-            )
+        self.check_range(found)
         if self.kind == "given" and found[0].numel() > 1:
             sums = _sums(found)
-            if not bool(((sums - 1).abs() <= slack).all()):
+            if not bool(((sums - 1).abs() <= _slack(found)).all()):
                 raise ValueError(
                     "outputs must sum to one over the classes where probabilities='given'; got "
-                    f"sums from {float(sums.min()):g} to {float(sums.max()):g}{hint}; for "
-                    "independent classes give a function"
+                    f"sums from {float(sums.min()):g} to {float(sums.max()):g}; for logits take "
+                    "probabilities='softmax'; for independent classes give a function"
                 )
         if self.kind == "softmax" and _sum_to_one(outputs):
             warnings.warn(
@@ -131,6 +123,23 @@ class Probabilities:
                 stacklevel=2,
             )
         return found
+
+    def check_range(self, values: Tensor) -> None:
+        """Refuses values that are no probabilities.
+
+        Raises:
+            ValueError: not finite, or not in [0, 1].
+        """
+        what = "outputs" if self.kind == "given" else "probabilities"
+        hint = "; for logits take probabilities='softmax'" if self.kind == "given" else ""
+        low, high = map(float, values.aminmax())  # NaN, if there is one
+        if not (isfinite(low) and isfinite(high)):
+            raise ValueError(f"{what} must be finite; got NaN or infinite values{hint}")
+        slack = _slack(values)
+        if low < -slack or high > 1 + slack:
+            raise ValueError(
+                f"{what} must be probabilities in [0, 1]; got values from {low:g} to {high:g}{hint}"
+            )
 
 
 def n_classes_of(probabilities: Tensor) -> int:
@@ -158,7 +167,7 @@ def _spread_over_all(p: Tensor) -> bool:
 
 def _slack(p: Tensor) -> float:
     """The rounding that a sum of probabilities may show, in their precision."""
-    return max(ROUNDING, 64 * torch.finfo(p.dtype).eps)
+    return max(SUM_ROUNDING, 4 * torch.finfo(p.dtype).eps)
 
 
 def _kind_of(outputs: Tensor) -> str:

@@ -130,13 +130,21 @@ class Windows(Regions):
         return (len(self._first),) * len(self)
 
     def spread(self, scores: Tensor) -> Tensor:
-        total = scores.new_zeros(prod(self.shape))
+        total = scores.new_zeros(self.shape)
         count = torch.zeros_like(total)
+        if len(self) < len(self._first):
+            for start, score in zip(self.starts, scores, strict=True):
+                place = tuple(
+                    slice(first, first + side) for first, side in zip(start, self.size, strict=True)
+                )
+                total[place] += score
+                count[place] += 1
+            return total / count
         for offset in self._first:
             # No two windows have the same value at the same place of theirs.
-            total[self._corners + offset] += scores
-            count[self._corners + offset] += 1
-        return (total / count).reshape(self.shape)
+            total.view(-1)[self._corners + offset] += scores
+            count.view(-1)[self._corners + offset] += 1
+        return total / count
 
 
 class MaskedRegions(Regions):
@@ -276,6 +284,8 @@ def window_lengths(value: Any, shape: Sequence[int], name: str, channels: int) -
         >>> window_lengths(10, (3, 224, 224), "strides", channels=1)
         (1, 10, 10)
     """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     first = (channels,) if len(shape) > 1 else ()
     n_others = len(shape) - len(first)
     given = tuple(value) if isinstance(value, Sequence | torch.Size) else (value,) * n_others

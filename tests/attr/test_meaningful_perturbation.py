@@ -9,6 +9,7 @@ from torch import nn
 import captum_ext
 import saliency_adapters
 from captum_ext.attr import MeaningfulPerturbation
+from captum_ext.attr.meaningful_perturbation import _Loss
 from captum_ext.call_model import call_model_function
 from captum_ext.forward import count_passes
 from captum_ext.perturbation.mask_views import MaskView
@@ -114,6 +115,127 @@ def test_without_normalization_it_does(images):
         )
 
     assert mask(0.01).max() < 0.05 and mask(10).max() > 0.5
+
+
+@pytest.mark.parametrize(("mode", "level"), [("preserve", 0.5**0.25), ("delete", 1 - 0.5**0.25)])
+def test_it_begins_where_half_of_the_score_is_lost(images, mode, level):
+    heat, losses = MeaningfulPerturbation(lambda x: patch_sum(x) ** 4).attribute(
+        images,
+        baselines=0,
+        mode=mode,
+        l1=0.7,
+        lr=1e-9,
+        n_steps=1,
+        jitter=0,
+        return_history=True,
+    )
+    torch.testing.assert_close(heat, torch.full_like(heat, level), atol=1e-3, rtol=0)
+    score = 0.5 if mode == "delete" else -0.5
+    torch.testing.assert_close(
+        losses[:, 0], torch.full((2,), 0.7 * level + score), atol=1e-3, rtol=0
+    )
+
+
+@pytest.mark.parametrize(("beta", "price"), [(1, 2 * 0.5), (3, 2 * 0.5**3)])
+def test_a_border_as_long_as_a_side_costs_tv(beta, price):
+    masks = torch.zeros(2, 10, 6)
+    masks[0, 5:] = 0.5  # a border across
+    masks[1, :, 2:] = 0.5  # and one down
+    loss = _Loss(deletes=False, l1=0, tv=2, tv_beta=beta, normalize=True)
+    torch.testing.assert_close(loss.of_masks((masks,)), torch.full((2,), float(price)))
+
+
+@pytest.mark.parametrize("mode", ["delete", "preserve"])
+def test_nothing_is_chosen_in_an_image_that_scores_below_its_reference(images, mode):
+    method = MeaningfulPerturbation(lambda x: -patch_sum(x))
+    heat = method.attribute(images + 0.2, baselines=0, mode=mode, **QUICK)
+    assert heat.max() < 0.05
+
+
+def test_no_more_is_deleted_than_the_reference_lacks(images):
+    x = 0.1 * images + 0.5
+
+    def contrast(x):
+        return patch_sum(x) - 0.5 * x[:, :, :4].mean((1, 2, 3))
+
+    heat = MeaningfulPerturbation(contrast).attribute(x, baselines=0, n_steps=100)
+    inner, _ = inside_and_outside(heat)
+    assert 0.3 < inner < 0.85  # half of the patch is worth all that the image has more
+
+
+def test_image_and_reference_move_together_and_masks_stay_within_bounds(images):
+    rows = []
+
+    def recording(x):
+        rows.append(x.detach())
+        return patch_sum(x)
+
+    method = MeaningfulPerturbation(recording)
+    method.attribute(images, images, n_steps=30, jitter=3)
+    moved = [
+        torch.nn.functional.pad(images, (3, 3, 3, 3), mode="replicate")[
+            :, :, row : row + SIDE, column : column + SIDE
+        ]
+        for row in range(7)
+        for column in range(7)
+    ]
+    for row in rows:
+        assert min(float((row - each).abs().max()) for each in moved) < 1e-6
+    rows.clear()
+    method.attribute(images, torch.zeros_like(images), l1=30, jitter=0, n_steps=30)
+    for row in rows:
+        assert (row >= 0).all() and (row <= images + 1e-6).all()
+
+
+def test_arguments_of_the_model_follow_their_examples(images):
+    def model(x, which, factor):
+        return factor * torch.where(which, patch_sum(x), x[:, :, 8:16, 14:22].mean((1, 2, 3)))
+
+    heat = MeaningfulPerturbation(model).attribute(
+        images,
+        baselines=0,
+        additional_forward_args=(torch.tensor([True, False]), 2.0),
+        internal_batch_size=1,
+        **QUICK,
+    )
+    assert inside_and_outside(heat[:1])[0] > 0.5 and inside_and_outside(heat[1:])[0] < 0.1
+    assert heat[1, :, 9:15, 15:21].mean() > 0.5
+
+
+def test_a_small_part_of_a_score_is_found_in_low_precision(images):
+    x = 0.2 * images
+    x[PATCH] += 0.7
+
+    def mostly_constant(x):
+        return 0.5 + 0.06 * patch_sum(x.float())
+
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        method = MeaningfulPerturbation(mostly_constant)
+        heat = method.attribute(x.to(dtype), baselines=0, n_steps=60)
+        assert inside_and_outside(heat.float())[0] > 0.7
+
+
+def test_a_score_in_half_precision_may_be_small(images):
+    def small(x):
+        return (1e-6 * patch_sum(x.float())).half()
+
+    heat = MeaningfulPerturbation(small).attribute(images.half() + 0.5, baselines=0, **QUICK)
+    assert torch.isfinite(heat).all()
+
+
+def test_the_callers_autocast_does_not_reach_the_mask(images):
+    with torch.autocast("cpu", torch.bfloat16):
+        heat = MeaningfulPerturbation(patch_sum).attribute(images, baselines=0, **QUICK)
+    assert heat.dtype == torch.float32 and inside_and_outside(heat)[0] > 0.5
+
+
+def test_tiny_images_are_moved_less():
+    assert MaskView(rand(1, 1, 1, 5), 28, None, None).jitter == 0
+    assert MaskView(rand(1, 1, 2, 5), 28, None, None).jitter == 1
+    heat = MeaningfulPerturbation(lambda x: x.mean((1, 2, 3))).attribute(
+        rand(1, 1, 1, 1), n_steps=2
+    )
+    assert heat.shape == (1, 1, 1, 1)
 
 
 def test_a_saturated_softmax_is_no_obstacle(images):
@@ -230,8 +352,13 @@ def test_views_enlarge_smooth_and_move():
     smooth = MaskView(x, 5, smoothing=2.0, jitter=0)(mask)[0]
     assert smooth.max() < whole.max() and torch.isclose(smooth.sum(), whole.sum(), rtol=0.05)
     moved, also = view.moved((x, x), torch.Generator().manual_seed(1))
-    assert torch.equal(moved, also) and not torch.equal(moved, x)
-    assert set(moved.flatten().tolist()) <= set(x.flatten().tolist())
+    down, right = torch.randint(-3, 4, (2,), generator=torch.Generator().manual_seed(1)).tolist()
+    assert down != right and torch.equal(moved, also)
+    padded = nn.functional.pad(x, (3, 3, 3, 3), mode="replicate")
+    assert torch.equal(moved, padded[:, :, 3 + down : 23 + down, 3 + right : 13 + right])
+    default = MaskView(rand(1, 1, 224, 448), 28, smoothing=None, jitter=None)
+    explicit = MaskView(rand(1, 1, 224, 448), 28, smoothing=5.0, jitter=2)
+    assert torch.equal(default.rows, explicit.rows) and default.grid == (28, 56)
     assert MaskView(x, (40, 40), smoothing=None, jitter=0).grid == (20, 10)
 
 
@@ -274,7 +401,7 @@ def test_a_model_without_gradient_is_refused(images):
 
 
 def test_outputs_that_are_not_finite_are_refused(images):
-    with pytest.raises(ValueError, match="forward_func must return finite outputs"):
+    with pytest.raises(ValueError, match="forward_func must have finite outputs and gradients"):
         MeaningfulPerturbation(lambda x: patch_sum(x) / 0).attribute(images)
 
     def steep(x):

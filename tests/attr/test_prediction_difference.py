@@ -265,7 +265,7 @@ def test_rows_are_made_batch_by_batch(images):
         sizes.append(len(x))
         return x.flatten(1).mean(1)
 
-    PDA(model).attribute(images, Uniform(10), perturbations_per_eval=4, **GIVEN)
+    PDA(model).attribute(images, Uniform(10), perturbations_per_eval=4, shortcut=False, **GIVEN)
     assert max(sizes) == 8 and sum(sizes) == 2 + 2 * 56 * 1000
 
 
@@ -341,6 +341,7 @@ LOGITS = r"outputs must be probabilities in \[0, 1\]; got values from .* take .*
             "sliding_window_shapes must be at least 1; got 0",
         ),
         ({"strides": 0.5}, TypeError, "strides must be a whole number"),
+        ({"strides": np.array([3, 3])}, ValueError, r"got \(3, 3, 3\) for a window of \(3, 1, 1\)"),
         ({"n_samples": 0}, ValueError, "n_samples must be at least 1; got 0"),
         ({"mode": "evidenc"}, ValueError, "unknown mode 'evidenc'; did you mean 'evidence'"),
         ({"n_train": 0}, ValueError, "n_train must be at least 1; got 0"),
@@ -414,8 +415,34 @@ def test_outputs_that_are_not_finite_later_are_refused(images):
     def model(x):
         return torch.where(x.flatten(1)[:, 0] > 0.99, torch.nan, 0.5)
 
-    with pytest.raises(ValueError, match="forward_func must return finite outputs"):
+    with pytest.raises(ValueError, match="outputs must be finite"):
         PDA(model).attribute(images, Uniform(2), **GIVEN)
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_logits_that_begin_like_probabilities_are_refused_later(classes):
+    def model(x):
+        logit = 5 * x.flatten(1)[:, 0]
+        return torch.stack([logit, 1 - logit], dim=1)[:, :classes]
+
+    x = torch.full((1, 1, 2, 2), 0.1)
+    with pytest.raises(ValueError, match=LOGITS):
+        PDA(model).attribute(x, Uniform([-1.0, 1.0]), target=0, probabilities="given")
+
+
+def test_a_layer_whose_activations_are_not_finite_is_refused(model, images):
+    class Root(nn.Module):
+        def forward(self, x):
+            return (x - 0.5).sqrt()
+
+    with pytest.raises(ValueError, match="layer must have finite activations"):
+        root = Root()
+        PDA(nn.Sequential(root, nn.Flatten()), layer=root).attribute(images, Uniform(2), target=0)
+
+
+def test_inputs_without_features_are_refused():
+    with pytest.raises(ValueError, match=r"inputs must be \[B, ...\]; got shape \(3,\)"):
+        PDA(lambda x: x).attribute(torch.rand(3), Uniform(2), probabilities="given")
 
 
 def test_a_layer_takes_no_mode_and_must_run(model, images):

@@ -358,6 +358,6 @@ def test_a_run_ends_with_the_first_outputs_that_do_not_do(images, model):
 
         with pytest.raises(ValueError, match=problem):
             method_of(counted, attributer=attributer).attribute(
-                images, target=0, n_samples=100, perturbations_per_eval=2
+                images, target=0, n_samples=100, perturbations_per_eval=2, shortcut=False
             )
         assert rows == [6]

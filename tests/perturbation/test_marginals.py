@@ -169,11 +169,26 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", mean=np.zeros(3))
     (tmp_path / "text").write_text("no arrays")
     np.save(tmp_path / "code.npy", np.array([{"pickled": 1}], dtype=object), allow_pickle=True)
+    ConditionalGaussian(torch.rand(9, 2, 8, 8), 2, 1).save(tmp_path / "whole.npz")
+    with np.load(tmp_path / "whole.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(tmp_path / "cut.npz", **arrays | {"settings": np.array([3, 1, 0])})
+    with pytest.raises(ValueError, match="holds a damaged ConditionalGaussian"):
+        ConditionalGaussian.load(tmp_path / "cut.npz")
     for name in ("other.npz", "text", "code.npy"):
         with pytest.raises(ValueError, match="holds no ConditionalGaussian"):
             ConditionalGaussian.load(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         ConditionalGaussian.load(tmp_path / "nothing")
+
+
+def test_the_oldest_factors_are_dropped(monkeypatch):
+    monkeypatch.setattr(conditional_gaussian, "MOST_FACTORS", 3)
+    gaussian = ConditionalGaussian(torch.rand(9, 1, 9, 9, generator=stream()), 2, 1)
+    windows = Windows((1, 9, 9), (1, 2, 2), (1, 1, 1))
+    for number in range(len(windows)):
+        gaussian.draw(torch.rand(1, 9, 9), windows[number], 1, stream())
+    assert len(gaussian._fitted._factors) == 3
 
 
 def test_too_few_data_are_shrunk_with_a_warning():
@@ -280,8 +295,15 @@ def test_zero_levels_and_what_is_no_number_are_refused():
         Uniform(0)
     with pytest.raises(ValueError, match="levels must be finite"):
         Uniform([0.0, float("inf")])
-    with pytest.raises(TypeError, match="levels must be a whole number"):
-        Uniform(2.5)
+    for levels, message in (
+        (2.5, "levels must be a whole number"),
+        (["a"], "levels must be numbers"),
+        ("abc", "levels must be numbers"),
+        (torch.zeros(2, dtype=torch.complex64), "levels must be real numbers"),
+        ([True, False], "levels must be real numbers"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            Uniform(levels)
 
 
 def test_empirical_takes_each_image_once_where_it_may():

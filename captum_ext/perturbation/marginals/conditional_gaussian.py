@@ -29,6 +29,9 @@ from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 
 #: Constant data are given this variance, in their squared units.
 LEAST_VARIANCE = 1e-12
+#: So many places of a window in its patch are kept: those of a stride of 1, with a padding of 4,
+#: are 81, of a megabyte each.
+MOST_FACTORS = 128
 
 
 class Conditional(NamedTuple):
@@ -117,7 +120,7 @@ class ConditionalGaussian(Marginal):
         channel = torch.arange(patches.shape[1]) // self.side**2
         related = (channel[:, None] == channel) | self.full_color
         covariance = patches.T.cov() * related
-        if _is_singular(covariance, torch.finfo(images.dtype).eps):
+        if _is_singular(covariance):
             warnings.warn(
                 f"the covariance of {len(patches)} patches is singular; it is shrunk towards a "
                 "multiple of the identity: give more data, or a smaller patch or padding",
@@ -126,18 +129,22 @@ class ConditionalGaussian(Marginal):
             covariance = _shrunk(patches) * related
         variance = max(LEAST_VARIANCE, float(covariance.diagonal().mean()))
         covariance.diagonal().add_(self.regularization * variance)
-        whole = images.movedim(1, 0).flatten(1).double().cpu()
-        self._fitted = _Fit(patches.mean(0), covariance, whole.amin(1), whole.amax(1))
+        low, high = (
+            each(images, dim=(0, 2, 3)).double().cpu() for each in (torch.amin, torch.amax)
+        )
+        self._fitted = _Fit(patches.mean(0), covariance, low, high)
         return self
 
     def _patches(self, images: Tensor) -> Tensor:
         """Patches of the data, flattened, in float64: ``[n, C side side]``."""
         views = images.unfold(2, self.side, 1).unfold(3, self.side, 1)
         rows, columns = views.shape[2:4]
-        numbers = torch.arange(len(views) * rows * columns)
-        if len(numbers) > self.n_patches:
+        count = len(views) * rows * columns
+        if count > self.n_patches:
             stream = example_generator(self.seed)
-            numbers = torch.randint(len(numbers), (self.n_patches,), generator=stream)
+            numbers = torch.randint(count, (self.n_patches,), generator=stream)
+        else:
+            numbers = torch.arange(count)
         image, place = _divided(numbers.to(images.device), rows * columns)
         row, column = _divided(place, columns)
         return views[image, :, row, column].flatten(1).double().cpu()
@@ -191,17 +198,10 @@ class ConditionalGaussian(Marginal):
             for first, length, whole in zip(start, size, x.shape[1:], strict=True)
         )
         patch = x[:, row : row + self.side, column : column + self.side].to(precise(x)).flatten()
-        # Windows at the same place of their patches share a factor; a mask's regions differ.
-        place = (region.start[0], start[0] - row, start[1] - column) if region.start else None
-        key = (place, region.size, patch.dtype, patch.device)
-        factor = fit.factors.get(key)
-        if factor is None:
-            channel, rest = _divided(region.positions.cpu(), x[0].numel())
-            line, pixel = _divided(rest, x.shape[2])
-            hidden = (channel * self.side + line - row) * self.side + pixel - column
-            factor = fit.factorized(hidden, patch)
-            if place is not None:
-                fit.factors[key] = factor
+        channel, rest = _divided(region.positions.cpu(), x[0].numel())
+        line, pixel = _divided(rest, x.shape[2])
+        hidden = (channel * self.side + line - row) * self.side + pixel - column
+        factor = fit.factor(hidden, patch)
         return factor.spread, factor.offset + factor.gain @ patch[factor.known]
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -234,6 +234,10 @@ class ConditionalGaussian(Marginal):
         except Exception as error:
             raise ValueError(f"path {str(path)!r} holds no ConditionalGaussian: {error}") from error
         marginal = cls(None, patch, padding, full_color=bool(full_color))
+        size = len(tensors[2]) * marginal.side**2
+        shapes = [tuple(each.shape) for each in tensors]
+        if shapes != [(size,), (size, size), shapes[2], shapes[2]]:
+            raise ValueError(f"path {str(path)!r} holds a damaged ConditionalGaussian: {shapes}")
         marginal._fitted = _Fit(*tensors)
         return marginal
 
@@ -275,10 +279,22 @@ class _Fit:
 
     def __init__(self, mean: Tensor, covariance: Tensor, low: Tensor, high: Tensor) -> None:
         self.mean, self.covariance, self.low, self.high = mean, covariance, low, high
-        self.factors: dict[Any, _Factor] = {}
+        self._factors: dict[Any, _Factor] = {}
+
+    def factor(self, hidden: Tensor, like: Tensor) -> _Factor:
+        """For the hidden values ``[k]`` of a patch, to be used with tensors like ``like``.
+
+        Computed once for each place of a window in its patch; the oldest are dropped.
+        """
+        key = (hidden.numpy().tobytes(), like.dtype, like.device)
+        if key not in self._factors:
+            if len(self._factors) >= MOST_FACTORS:
+                self._factors.pop(next(iter(self._factors)))
+            self._factors[key] = self.factorized(hidden, like)
+        return self._factors[key]
 
     def factorized(self, hidden: Tensor, like: Tensor) -> _Factor:
-        """For the hidden values ``[k]`` of a patch, to be used with tensors like ``like``."""
+        """What :meth:`factor` keeps."""
         is_known = torch.ones(len(self.mean), dtype=torch.bool)
         is_known[hidden] = False
         known = is_known.nonzero()[:, 0]
@@ -305,11 +321,10 @@ def _divided(numbers: Tensor, by: int) -> tuple[Tensor, Tensor]:
     return numbers // by, numbers % by
 
 
-def _is_singular(covariance: Tensor, resolution: float) -> bool:
-    """Whether some direction varies no more than rounding does, of the data or of the fit."""
+def _is_singular(covariance: Tensor) -> bool:
+    """Whether some direction varies no more than rounding does."""
     values = torch.linalg.eigvalsh(covariance)
-    rounding = max(torch.finfo(values.dtype).eps, resolution**2)
-    return bool(values[0] <= rounding * len(values) * values[-1])
+    return bool(values[0] <= torch.finfo(values.dtype).eps * len(values) * values[-1])
 
 
 def _shrunk(patches: Tensor) -> Tensor:

@@ -35,11 +35,16 @@ class Uniform(Marginal):
 
     def __init__(self, levels: int | Sequence[float] | Tensor) -> None:
         if isinstance(levels, Tensor | Sequence) or hasattr(levels, "__array__"):
-            values = torch.as_tensor(levels, dtype=torch.float64).flatten()
+            try:
+                values = torch.as_tensor(levels).flatten()
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"levels must be numbers; got {levels!r}") from error
+            if values.is_complex() or values.dtype == torch.bool:
+                raise TypeError(f"levels must be real numbers; got {values.dtype}")
             if values.numel() == 0:
                 raise ValueError("levels must hold at least one value; got none")
             check_inputs(values, "levels")
-            self.levels = values.detach().cpu()
+            self.levels = values.detach().double().cpu()
         else:
             count = check_int(levels, "levels", minimum=1)
             self.levels = torch.linspace(0, 1, count, dtype=torch.float64)
@@ -100,11 +105,12 @@ class Empirical(Marginal):
 
     def draw(self, x: Tensor, region: Region, count: int, generator: torch.Generator) -> Tensor:
         flat = self.data.flatten(1)
-        if count < len(flat):
-            # Different ones: a smaller error than with repetitions.
-            chosen = torch.randperm(len(flat), generator=generator)[:count]
-            flat = flat[chosen.to(flat.device)]
-        return flat[:, region.positions.to(flat.device)].to(x)
+        positions = region.positions.to(flat.device)
+        if count == len(flat):
+            return flat[:, positions].to(x)
+        # Different ones: a smaller error than with repetitions.
+        chosen = torch.randperm(len(flat), generator=generator)[:count].to(flat.device)
+        return flat[chosen[:, None], positions].to(x)
 
     def __repr__(self) -> str:
         return f"Empirical({tuple(self.data.shape)})"
