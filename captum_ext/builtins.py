@@ -31,7 +31,8 @@ MAX_PERMUTED_FEATURES = 4096
 
 _GRAPH = {"no_graph": "Captum multiplies by inputs that still require gradients"}
 _SHARED_NOISE = {
-    "batch_mates": "Captum draws one example's noise after the other's from the global state"
+    check: "Captum draws one example's noise after the other's from the global state"
+    for check in ("batch_mates", "additional_forward_args")
 }
 _SET_UNDER_NOISE = {
     "noise_tunnel": "NoiseTunnel expects one baseline per example, not a set of baselines"

@@ -14,11 +14,11 @@ from captum.attr import NoiseTunnel
 from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor, nn
 
-from captum_ext.passes import count_passes
 from captum_ext.randomness import global_seed
 from captum_ext.spec import Need
+from captum_ext.testing.bad_input import rejects_bad_target, rejects_misaligned, rejects_non_finite
 from captum_ext.testing.expectations import NotApplicable, expect, expect_like, expect_same
-from captum_ext.testing.subject import BATCH, CLASSES, SIZE, Subject
+from captum_ext.testing.subject import BATCH, SIZE, Subject
 
 BATCH_ARGUMENTS = ("perturbations_per_eval", "internal_batch_size", "nt_samples_batch_size")
 
@@ -87,6 +87,26 @@ def _batch_mates(subject: Subject) -> None:
     for index in range(BATCH):
         alone = subject.attribute(inputs[index : index + 1])
         expect_same(alone, expected[index : index + 1], f"example {index} without the others")
+
+
+def _additional_forward_args(subject: Subject) -> None:
+    if not subject.has_argument("additional_forward_args"):
+        raise NotApplicable("takes no additional_forward_args")
+    inputs, model = subject.inputs(), subject.model("gained")
+    gains = torch.linspace(0.5, 2, BATCH, dtype=inputs.dtype, device=inputs.device)
+
+    def run(own: slice, gains: Tensor) -> Tensor:
+        arguments = (gains[own], 1.0)
+        result: Tensor = subject.attribute(
+            inputs[own], model=model, additional_forward_args=arguments
+        )
+        return result
+
+    result, other = run(slice(None), gains), run(slice(None), -gains.flip(0))
+    for index in range(BATCH):
+        own = slice(index, index + 1)
+        expect_same(result[own], run(own, gains), f"example {index} with its additional argument")
+    expect(not torch.equal(result, other), "gives the same for other additional arguments")
 
 
 def _batch_size(subject: Subject) -> None:
@@ -262,45 +282,6 @@ def _copy_and_pickle(subject: Subject) -> None:
         expect_same(result, expected, "a copy")
 
 
-def _rejects_bad_target(subject: Subject) -> None:
-    for target in ([1] * (BATCH + 1), torch.zeros(BATCH, 2, dtype=torch.long), "cat", 1.5):
-        _expect_rejected(subject, subject.inputs(), "target", target=target)
-    _expect_rejected(subject, subject.inputs(), "target", target=CLASSES, may_run=True)
-
-
-def _rejects_misaligned(subject: Subject) -> None:
-    inputs = (subject.inputs(), subject.small_inputs()[:2])
-    _expect_rejected(subject, inputs, "inputs", model=subject.model("two_inputs"))
-
-
-def _rejects_non_finite(subject: Subject) -> None:
-    for value in (float("nan"), float("inf")):
-        inputs = subject.inputs()
-        inputs[1, 0, 0, 0] = value
-        _expect_rejected(subject, inputs, "inputs")
-
-
-def _expect_rejected(
-    subject: Subject,
-    inputs: Any,
-    argument: str,
-    target: Any = 1,
-    model: nn.Module | None = None,
-    may_run: bool = False,
-) -> None:
-    model = subject.model() if model is None else model
-    with count_passes(model) as passes:
-        try:
-            subject.attribute(inputs, target=target, model=model)
-        except (TypeError, ValueError) as error:
-            expect(argument in str(error), f"the error does not name {argument}: {error}")
-        except Exception as error:
-            raise ValueError(f"raises {type(error).__name__}: {error}") from error
-        else:
-            raise ValueError(f"accepts {argument} {target if argument == 'target' else ''}")
-    expect(may_run or passes.total == 0, "raises only after the model has run")
-
-
 #: The checks by name, in the order in which they run.
 CHECKS: dict[str, Callable[[Subject], None]] = {
     function.__name__.removeprefix("_"): function
@@ -312,6 +293,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         _target_none,
         _baseline_forms,
         _batch_mates,
+        _additional_forward_args,
         _batch_size,
         _same_seed,
         _other_seed,
@@ -326,9 +308,8 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         _infidelity,
         _sensitivity_max,
         _copy_and_pickle,
-        _rejects_bad_target,
-        _rejects_misaligned,
-        _rejects_non_finite,
+        rejects_bad_target,
+        rejects_misaligned,
+        rejects_non_finite,
     )
 }
-BAD_INPUT_CHECKS = ("rejects_bad_target", "rejects_misaligned", "rejects_non_finite")

@@ -56,6 +56,15 @@ class _Grid(_Plain):
         return super().forward(x).reshape(-1, 2, 2)
 
 
+class _Gained(_Plain):
+    """Its logits are multiplied by a gain for each example ``[B]``, and by a number."""
+
+    def forward(self, x: Tensor, gain: Tensor, factor: float) -> Tensor:  # type: ignore[override]
+        logits = self.linear(self.flatten(self.relu(self.conv(x))))
+        output: Tensor = self.head(logits * gain[:, None] * factor)
+        return output
+
+
 class _TwoInputs(nn.Module):
     """Takes ``[B, 3, 6, 6]`` and ``[B, 1, 4, 4]``."""
 
@@ -78,6 +87,7 @@ _MODELS: dict[str, Callable[[], nn.Module]] = {
     "blind": _Blind,
     "scalar": _Scalar,
     "grid": _Grid,
+    "gained": _Gained,
     "two_inputs": _TwoInputs,
 }
 
