@@ -78,6 +78,8 @@ def main() -> None:
     model, probability = models(args)
     subjects = photographs(model, args.images, args.size)
     pool = photographs(model, args.references or args.images, args.size)
+    if len({each.label for each in [*pool, *subjects]}) < 2:
+        parser.error("--references must hold photographs of another class than the image's")
     chosen = contestants(pool, args.n_references, args.steps)
     run(args, "path_methods", compare(model, probability, chosen, subjects), subjects, chosen, draw)
 

@@ -12,6 +12,7 @@ to the output folder: ``perturbation_methods.png``, the heat maps over the photo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,7 +39,9 @@ def contestants(
     windows = {"sliding_window_shapes": (3, window, window), "strides": (3, stride, stride)}
 
     def others(subject: Photograph) -> Tensor:
-        return torch.cat([each.image for each in data if each.name != subject.name])
+        return torch.cat(
+            [each.image for each in data if not torch.equal(each.image, subject.image)]
+        )
 
     def pda(marginal: Callable[[Tensor], Marginal]) -> Callable[[Photograph], dict[str, Any]]:
         return lambda subject: {
@@ -74,9 +77,15 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10, help="for each window")
     parser.add_argument("--steps", type=int, default=300, help="of Meaningful Perturbation")
     args = parser.parse_args()
+    if not 1 <= args.stride <= args.window <= args.size - 2 * args.padding:
+        parser.error("--stride, --window and --size must ascend, from 1, with room for the padding")
     model, probability = models(args)
     subjects = photographs(model, args.images, args.size)
     data = photographs(model, args.data or args.images, args.size)
+    if len(data) < 2:
+        parser.error("--data must hold another photograph than the one that is explained")
+    if len(data) <= args.samples:
+        print(f"marginal PDA has {len(data) - 1} samples only, one a photograph", file=sys.stderr)
     chosen = contestants(data, args.window, args.stride, args.padding, args.samples, args.steps)
     results = compare(probability, probability, chosen, subjects)
     run(args, "perturbation_methods", results, subjects, chosen, draw_heat_map_over_image)

@@ -69,7 +69,7 @@ class Cell:
         method: the contestant's title.
         label: index of the explained class.
         forward, backward: passes, those for the delta included.
-        seconds: wall time.
+        seconds: wall time, that of fitting a marginal included.
         delta: by how much the sum of the attributions misses the difference of the outputs at the
             path's ends; None for a method that does not tell.
         srg: symmetric relevance gain of the probability, pixels fading into the mean color.
@@ -115,12 +115,12 @@ def compare(
     for subject in subjects:
         for contestant in contestants:
             print(f"{subject.name}: {contestant.title}", file=sys.stderr)
-            arguments = contestant.settings(subject)
             method = get_method(contestant.method)
             tells_delta = "return_convergence_delta" in accepted_arguments(method.make(asked))[0]
+            start = time.perf_counter()
+            arguments = contestant.settings(subject)
             if tells_delta:
                 arguments["return_convergence_delta"] = True
-            start = time.perf_counter()
             with count_passes(asked) as passes:
                 heat = explain(
                     asked,
@@ -228,15 +228,25 @@ def run(
     contestants: Sequence[Contestant],
     draw: Callable[[Axes, Tensor, Tensor], Any],
 ) -> None:
-    """Prints the table and writes ``NAME.png`` and ``NAME.json``; the latter after each cell."""
+    """Prints the table and writes ``NAME.png`` and ``NAME.json``; the latter after each cell.
+
+    Whoever interrupts it gets the table and the picture of the photographs that are done.
+    """
     args.out.mkdir(parents=True, exist_ok=True)
     settings = {key: str(value) for key, value in vars(args).items()}
     cells, maps = [], []
-    for cell, heat in results:
-        cells.append(cell)
-        maps.append(heat)
-        content = {"versions": versions(), "settings": settings, "cells": list(map(asdict, cells))}
-        (args.out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    try:
+        for cell, heat in results:
+            cells.append(cell)
+            maps.append(heat)
+            known = {"versions": versions(), "settings": settings}
+            content = json.dumps(known | {"cells": list(map(asdict, cells))}, indent=1)
+            (args.out / f"{name}.json").write_text(content + "\n")
+    except KeyboardInterrupt:
+        print(f"interrupted after {len(cells)} cells", file=sys.stderr)
+    subjects = subjects[: len(cells) // len(contestants)]
+    if not subjects:
+        return
     print(table(cells))
     titles = [contestant.title for contestant in contestants]
     picture(subjects, titles, maps, draw).savefig(args.out / f"{name}.png")

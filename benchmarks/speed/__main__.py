@@ -46,18 +46,20 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="pairs, and processes")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
+    if args.repeats < 1:
+        parser.error(f"--repeats must be at least 1; got {args.repeats}")
     print(f"{'':66}{'median':>10} {'':6}(range)", flush=True)
     rows = []
     for row in measure(args):
         rows.append(row)
         print(row, flush=True)
-    if args.json is not None:
-        content = {
-            "versions": versions(),
-            "threads": torch.get_num_threads(),
-            "rows": [asdict(row) for row in rows],
-        }
-        args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        if args.json is not None:
+            content = {
+                "versions": versions(),
+                "threads": torch.get_num_threads(),
+                "rows": [asdict(row) for row in rows],
+            }
+            args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -10,7 +9,7 @@ from multiprocessing import get_context
 import torch
 from torch import Tensor, nn
 
-from benchmarks.speed.timing import Row, row_of
+from benchmarks.speed.timing import Row, peak_memory, row_of
 from captum_ext.attr import PDA
 from captum_ext.exam import CenterPixelModel
 from captum_ext.perturbation import Uniform
@@ -61,12 +60,12 @@ def _pair(size: int) -> tuple[float, float, float]:
     settings = {"target": label, "probabilities": "given", "mode": "probability"}
     found = PDA(model).attribute(image, Uniform(LEVELS), **settings)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    step = image.numel() // SLICE
+    peak = peak_memory()
+    step = max(1, image.numel() // SLICE)
     pixels = [model.center_index, *range(0, image.numel(), step)][:SLICE]
     start = time.perf_counter()
     without = plain_pda(model, image, label, pixels)
-    plain = (time.perf_counter() - start) / SLICE * image.numel()
+    plain = (time.perf_counter() - start) / len(pixels) * image.numel()
     with torch.no_grad():
         difference = model(image)[0, label] - without - found.flatten()[pixels]
     if float(difference.abs().max()) > 1e-9:

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,6 +47,16 @@ class Clock(nn.Module):
         output: Tensor = self.model(x)
         self.seconds += time.perf_counter() - start
         return output
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, in MiB.
+
+    Not ``ru_maxrss``, which begins at what the process that started this one held.
+    """
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def subject() -> tuple[nn.Module, Tensor]:
