@@ -21,7 +21,7 @@ from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_ext.checks import check_choice, check_forward_func, check_int
+from captum_ext.checks import check_choice, check_forward_func, check_int, precise
 from captum_ext.forward import Evaluator, Rows, rows_per_call
 from captum_ext.layers import Tap
 from captum_ext.perturbation.feature_masks import one_for_each
@@ -162,11 +162,11 @@ class PredictionDifference(PerturbationAttribution):
         evaluator.ask(self.layer, of_outputs)
         whole = evaluator(tensors, lambda which, _: tuple(x[which] for x in tensors), 1)[:, 0]
         evaluator.trusted = True
+        without = _means(evaluator, tensors, examples)
+        like = tensors[0].new_empty(0, dtype=precise(tensors[0]))
         maps = [
-            example.features.spread(measure(known, unknown, evaluator.n_classes))
-            for example, known, unknown in zip(
-                examples, whole.double(), _means(evaluator, tensors, examples), strict=True
-            )
+            example.features.spread(measure(known, unknown, evaluator.n_classes).to(like))
+            for example, known, unknown in zip(examples, whole.cpu().double(), without, strict=True)
         ]
         results = tuple(
             torch.stack(each).to(x)
@@ -253,7 +253,7 @@ class _Asked(Evaluator):
 def _means(
     evaluator: _Asked, tensors: tuple[Tensor, ...], examples: Sequence[ReplacedExample]
 ) -> list[Tensor]:
-    """For each example the mean score of the versions of each feature ``[F]``, in float64."""
+    """For each example the mean score of the versions of each feature ``[F]``, on the CPU."""
     counts = torch.tensor([count for example in examples for count in example.counts])
     ends = counts.cumsum(0)
     totals = torch.zeros(len(counts), dtype=torch.float64)
@@ -264,8 +264,7 @@ def _means(
         rows = torch.arange(done, done + len(scores))
         totals.index_add_(0, torch.searchsorted(ends, rows, right=True), scores.double().cpu())
         done += len(scores)
-    found = (totals / counts).split([len(example.features) for example in examples])
-    return [each.to(tensors[0].device) for each in found]
+    return list((totals / counts).split([len(example.features) for example in examples]))
 
 
 def _features(
