@@ -77,7 +77,7 @@ def main() -> None:
         parser.error(f"--n-references must be at least 1; got {args.n_references}")
     model, probability = models(args)
     subjects = photographs(model, args.images, args.size)
-    pool = photographs(model, args.references or args.images, args.size)
+    pool = photographs(model, args.references, args.size) if args.references else subjects
     if len({each.label for each in [*pool, *subjects]}) < 2:
         parser.error("--references must hold photographs of another class than the image's")
     chosen = contestants(pool, args.n_references, args.steps)

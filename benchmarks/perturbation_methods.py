@@ -81,7 +81,7 @@ def main() -> None:
         parser.error("--stride, --window and --size must ascend, from 1, with room for the padding")
     model, probability = models(args)
     subjects = photographs(model, args.images, args.size)
-    data = photographs(model, args.data or args.images, args.size)
+    data = photographs(model, args.data, args.size) if args.data else subjects
     if len(data) < 2:
         parser.error("--data must hold another photograph than the one that is explained")
     if len(data) <= args.samples:

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from benchmarks.subjects import PHOTOGRAPHS, load_model, photograph
+from benchmarks.subjects import add_arguments, load_model, photograph
 from captum_ext import explain, get_method
 from captum_ext.exam.report import versions
 from captum_ext.explanation import accepted_arguments
@@ -201,14 +201,7 @@ def _with_error(values: Sequence[float]) -> str:
 def parser_of(doc: str | None, out: str) -> argparse.ArgumentParser:
     """Arguments that all such benchmarks take; ``out`` is the default output folder."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0] if doc else None)
-    parser.add_argument(
-        "--images",
-        nargs="+",
-        default=PHOTOGRAPHS,
-        help="files, or scikit-image's " + "/".join(PHOTOGRAPHS),
-    )
-    parser.add_argument("--model", default="squeezenet1_0", help="a torchvision classifier")
-    parser.add_argument("--weights", default="imagenet", help="imagenet, random, or a state dict")
+    add_arguments(parser)
     parser.add_argument("--size", type=int, default=224, help="pixels of a side")
     parser.add_argument("--out", type=Path, default=Path(out), help="output folder")
     return parser
@@ -234,12 +227,12 @@ def run(
     """
     args.out.mkdir(parents=True, exist_ok=True)
     settings = {key: str(value) for key, value in vars(args).items()}
+    known = {"versions": versions(), "settings": settings}
     cells, maps = [], []
     try:
         for cell, heat in results:
             cells.append(cell)
             maps.append(heat)
-            known = {"versions": versions(), "settings": settings}
             content = json.dumps(known | {"cells": list(map(asdict, cells))}, indent=1)
             (args.out / f"{name}.json").write_text(content + "\n")
     except KeyboardInterrupt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import skimage.data
 import torch
@@ -42,3 +44,15 @@ def load_model(name: str, weights: str) -> nn.Module:
         if weights != "random":
             model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return Preprocessed(model, IMAGENET_MEAN, IMAGENET_STD).eval()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What :func:`photograph` and :func:`load_model` are to be told, as command line arguments."""
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        default=PHOTOGRAPHS,
+        help="files, or scikit-image's " + "/".join(PHOTOGRAPHS),
+    )
+    parser.add_argument("--model", default="squeezenet1_0", help="a torchvision classifier")
+    parser.add_argument("--weights", default="imagenet", help="imagenet, random, or a state dict")

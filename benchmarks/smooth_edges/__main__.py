@@ -45,7 +45,7 @@ from benchmarks.smooth_edges.cases import (
 from benchmarks.smooth_edges.figure import picture
 from benchmarks.smooth_edges.report import report
 from benchmarks.smooth_edges.rows import OWN_NUMBER, Case, Record, Row
-from benchmarks.subjects import PHOTOGRAPHS, load_model, photograph
+from benchmarks.subjects import add_arguments, load_model, photograph
 
 
 def plan(subject: Subject, weights: str, args: argparse.Namespace) -> Iterator[list[Case]]:
@@ -109,14 +109,7 @@ def fingerprint(*tensors: Tensor) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "--images",
-        nargs="+",
-        default=PHOTOGRAPHS,
-        help="files, or scikit-image's " + "/".join(PHOTOGRAPHS),
-    )
-    parser.add_argument("--model", default="squeezenet1_0", help="a torchvision classifier")
-    parser.add_argument("--weights", default="imagenet", help="imagenet, random, or a state dict")
+    add_arguments(parser)
     parser.add_argument("--size", type=_at_least(CELLS), default=224, help="pixels of a side")
     segmenters = list(dict.fromkeys(name for name, _ in SEGMENTERS))
     _add_choices(parser, "--segmenters", segmenters, ["grid", "slic"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from multiprocessing import get_context
 from typing import Any
 
 import torch
@@ -13,7 +12,16 @@ from captum.attr import Occlusion
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.speed.timing import SIZE, Clock, Row, peak_memory, ratio, row_of, subject
+from benchmarks.speed.timing import (
+    SIZE,
+    Clock,
+    Row,
+    in_fresh_processes,
+    peak_memory,
+    ratio,
+    row_of,
+    subject,
+)
 from benchmarks.subjects import PHOTOGRAPHS, photograph
 from captum_ext.attr import PDA, RISE
 from captum_ext.forward import Evaluator
@@ -105,10 +113,7 @@ def share_in_model(
         (f"marginal PDA, {windows}", partial(pda_run, conditional=False), 1, pda_samples),
         (f"conditional PDA, {windows}", partial(pda_run, conditional=True), 1, pda_samples),
     ):
-        with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-            found = pool.map(_long_run, [(run, few, many)] * processes, 1)
-            pool.close()
-            pool.join()
+        found = in_fresh_processes(_long_run, (run, few, many), processes)
         shares, growths = map(list, zip(*found, strict=True))
         yield row_of(f"inside the model: {what}", shares, "%")
         yield row_of(f"peak memory over that of {few}", growths, "MiB")

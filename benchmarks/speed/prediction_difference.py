@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from multiprocessing import get_context
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.speed.timing import Row, peak_memory, row_of
+from benchmarks.speed.timing import Row, in_fresh_processes, peak_memory, row_of
 from captum_ext.attr import PDA
 from captum_ext.exam import CenterPixelModel
 from captum_ext.perturbation import Uniform
@@ -36,10 +35,7 @@ def center_pixel_map(size: int, processes: int) -> Iterator[Row]:
 
     Each fresh process computes the map, then the slice.
     """
-    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        found = pool.map(_pair, [size] * processes, 1)
-        pool.close()
-        pool.join()
+    found = in_fresh_processes(_pair, size, processes)
     seconds, peaks, plain = map(list, zip(*found, strict=True))
     what = f"PDA map of {size} x {size} pixels, {LEVELS} levels"
     yield row_of(what, seconds, "s")

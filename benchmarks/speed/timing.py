@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ def peak_memory() -> float:
     status = Path("/proc/self/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
+
+
+def in_fresh_processes(function: Callable[[Any], Any], job: Any, count: int) -> Sequence[Any]:
+    """What ``function`` says of the job in as many processes, one after the other."""
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        found = pool.map(function, [job] * count, 1)
+        pool.close()
+        pool.join()
+    return found
 
 
 def subject() -> tuple[nn.Module, Tensor]:

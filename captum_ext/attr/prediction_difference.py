@@ -160,7 +160,10 @@ class PredictionDifference(PerturbationAttribution):
             description=type(self).__name__,
         )
         evaluator.ask(self.layer, of_outputs)
-        whole = evaluator(tensors, lambda which, _: tuple(x[which] for x in tensors), 1)[:, 0]
+        once = [1] * len(examples)
+        whole = torch.cat(
+            evaluator.each(tensors, lambda which, _: tuple(x[which] for x in tensors), once)
+        )
         evaluator.trusted = True
         without = _means(evaluator, tensors, examples)
         like = tensors[0].new_empty(0, dtype=precise(tensors[0]))
@@ -239,15 +242,9 @@ class _Asked(Evaluator):
 
     def scores(self, rows: Rows, examples: Tensor) -> Tensor:
         scores = super().scores(rows, examples)
-        if self.layer is not None:
-            # A feature map's units count alike.
-            return scores.flatten(1).mean(1) if scores.dim() > 1 else scores
-        if scores.numel() != len(examples):
-            raise ValueError(
-                f"target must select one output per example; {self.target!r} leaves the shape "
-                f"{tuple(scores.shape)} for a batch of {len(examples)}"
-            )
-        return scores.flatten()
+        if self.layer is None or scores.dim() == 1:
+            return scores
+        return scores.flatten(1).mean(1)  # a feature map's units count alike
 
 
 def _means(
@@ -259,7 +256,8 @@ def _means(
     totals = torch.zeros(len(counts), dtype=torch.float64)
     done = 0
     n_rows = [example.n_rows for example in examples]
-    for _, _, scores in evaluator.stream(tensors, perturb_each(examples), n_rows):
+    perturb = perturb_each(examples)
+    for _, _, scores in evaluator.stream(tensors, perturb, n_rows, evaluator.one_score_each):
         evaluator.check(scores)
         rows = torch.arange(done, done + len(scores))
         totals.index_add_(0, torch.searchsorted(ends, rows, right=True), scores.double().cpu())

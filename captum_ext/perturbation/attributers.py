@@ -20,11 +20,13 @@ from torch import Tensor
 
 from captum_ext.checks import check_choice, check_int, precise
 from captum_ext.perturbation.fitting import least_squares, shapley_kernel
-from captum_ext.perturbation.probabilities import MODES, ROUNDING, difference
+from captum_ext.perturbation.probabilities import MODES, difference
 from captum_ext.perturbation.samplers import check_samples
 
 #: Samples that are weighed at a time.
 CHUNK = 512
+#: By how much a probability may leave [0, 1] by rounding.
+ROUNDING = 1e-6
 
 
 class Attributer(ABC):

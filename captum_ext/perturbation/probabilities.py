@@ -14,8 +14,8 @@ from captum_ext.checks import check_choice, precise
 
 #: The ways in which two probabilities can be compared.
 MODES = ("evidence", "probability", "information")
-#: By how much a probability may leave [0, 1] by rounding; by how much a sum of them may miss one.
-ROUNDING, SUM_ROUNDING = 1e-6, 1e-5
+#: By how much probabilities may leave [0, 1], or their sum miss one, by rounding.
+ROUNDING = 1e-5
 
 #: How probabilities come from outputs: see :class:`Probabilities`.
 ProbabilitiesLike = str | Callable[[Tensor], Tensor]
@@ -110,7 +110,7 @@ class Probabilities:
         self.check_range(found)
         if self.kind == "given" and found[0].numel() > 1:
             sums = _sums(found)
-            if not bool(((sums - 1).abs() <= _slack(found)).all()):
+            if not _near_one(sums, found):
                 raise ValueError(
                     "outputs must sum to one over the classes where probabilities='given'; got "
                     f"sums from {float(sums.min()):g} to {float(sums.max()):g}; for logits take "
@@ -161,13 +161,16 @@ def _sums(p: Tensor) -> Tensor:
 
 
 def _spread_over_all(p: Tensor) -> bool:
-    sums = p.double().flatten(1).sum(1)
+    return _near_one(p.double().flatten(1).sum(1), p)
+
+
+def _near_one(sums: Tensor, p: Tensor) -> bool:
     return bool(((sums - 1).abs() <= _slack(p)).all())
 
 
 def _slack(p: Tensor) -> float:
-    """The rounding that a sum of probabilities may show, in their precision."""
-    return max(SUM_ROUNDING, 4 * torch.finfo(p.dtype).eps)
+    """The rounding that probabilities may show, in their precision."""
+    return max(ROUNDING, 4 * torch.finfo(p.dtype).eps)
 
 
 def _kind_of(outputs: Tensor) -> str:
@@ -184,7 +187,4 @@ def _kind_of(outputs: Tensor) -> str:
 
 
 def _sum_to_one(outputs: Tensor) -> bool:
-    return bool((outputs >= 0).all()) and (
-        _spread_over_all(outputs)
-        or bool(((outputs.double().sum(1) - 1).abs() <= _slack(outputs)).all())
-    )
+    return bool((outputs >= 0).all()) and _near_one(_sums(outputs), outputs)
