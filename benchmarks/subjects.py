@@ -1,8 +1,13 @@
-"""Photographs and models that the benchmarks share."""
+"""Images and models that the benchmarks share."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage.data
@@ -11,39 +16,143 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.resnet20 import ResNet20
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
 from captum_ext.forward import Preprocessed
 
 #: Photographs that ship inside scikit-image, taken where no files are given.
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
+#: Files of a folder that are images.
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp")
+#: The model that is not torchvision's.
+OWN_MODELS: dict[str, Callable[..., nn.Module]] = {"resnet20_cifar10": ResNet20}
 
 
-def photograph(source: str, size: int) -> Tensor:
-    """``[3, size, size]`` in [0, 1], resized, not cropped."""
+@dataclass(frozen=True)
+class Picture:
+    """An image.
+
+    Attributes:
+        name: of the file, or of the set and the place in it.
+        image: ``[3, H, W]`` in [0, 1].
+        label: its class, where that is known.
+    """
+
+    name: str
+    image: Tensor
+    label: int | None = None
+
+
+def photograph(source: str | Path, size: int | None) -> Tensor:
+    """``[3, size, size]`` in [0, 1], resized, not cropped; None leaves it as large as it is."""
     if source in PHOTOGRAPHS:
-        image = Image.fromarray(getattr(skimage.data, source)())
+        image = Image.fromarray(getattr(skimage.data, str(source))())
     else:
         image = Image.open(source)
-    resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(resized)).movedim(-1, 0) / 255
+    image = image.convert("RGB")
+    if size is not None:
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return _channels_first(np.array(image))
+
+
+def pictures(source: str, size: int | None, root: Path = Path("data")) -> Iterator[Picture]:
+    """The images of a source, one after the other.
+
+    Args:
+        source: an image file, one of :data:`PHOTOGRAPHS`, a folder of image files, an ``.npz`` of
+            ``images [N, H, W, 3]`` (uint8) and ``labels [N]``, or ``"cifar10"``, whose test images
+            torchvision downloads, where they are not in ``root``.
+        size: pixels of a side; None leaves images as large as they are.
+        root: where CIFAR-10 is, or will be.
+
+    Raises:
+        ValueError: a folder without images, an ``.npz`` of something else.
+    """
+    path = Path(source)
+    if source == "cifar10":
+        dataset = torchvision.datasets.CIFAR10(root, train=False, download=True)
+        yield from _of_arrays("cifar10", dataset.data, np.array(dataset.targets), size)
+    elif path.suffix == ".npz":
+        with np.load(path) as arrays:
+            missing = {"images", "labels"} - set(arrays.files)
+            if missing:
+                raise ValueError(f"{source} must hold images and labels; it lacks {missing}")
+            images, labels = arrays["images"], arrays["labels"]
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise ValueError(
+                f"images of {source} must be [N, H, W, 3] of uint8; got {images.shape} of "
+                f"{images.dtype}"
+            )
+        yield from _of_arrays(path.stem, images, labels, size)
+    elif path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise ValueError(f"{source} must hold image files ({', '.join(SUFFIXES)}); none is")
+        for file in files:
+            yield Picture(file.stem, photograph(file, size))
+    else:
+        yield Picture(path.stem, photograph(source, size))
+
+
+def _of_arrays(
+    name: str, images: np.ndarray, labels: np.ndarray, size: int | None
+) -> Iterator[Picture]:
+    for number, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+        image = Image.fromarray(pixels)
+        if size is not None:
+            image = image.resize((size, size), Image.Resampling.BILINEAR)
+        yield Picture(f"{name}_{number:05}", _channels_first(np.array(image)), int(label))
+
+
+def _channels_first(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(pixels).movedim(-1, 0) / 255
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """Twelve hexadecimal digits that differ where tensors do."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(str(tuple(tensor.shape)).encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def load_model(name: str, weights: str) -> nn.Module:
-    """A torchvision classifier that takes RGB in [0, 1].
+    """A classifier that takes RGB in [0, 1].
 
     Args:
-        name: of the model, as ``"squeezenet1_0"``.
+        name: of a torchvision model, as ``"squeezenet1_0"``, or one of :data:`OWN_MODELS`.
         weights: ``"imagenet"`` (torchvision's own, which it downloads), ``"random"``, or the path
-            of a state dict.
+            of a checkpoint: a state dict, or a dict that has one under ``"state_dict"``, saved of
+            the model or of one in ``DataParallel``. It says how many classes there are.
+
+    Raises:
+        ValueError: a model of which torchvision has no weights.
     """
     if weights == "imagenet":
+        if name in OWN_MODELS:
+            raise ValueError(f"weights of {name} must be a checkpoint; got 'imagenet'")
         model = torchvision.models.get_model(name, weights="DEFAULT")
-    else:
+    elif weights == "random":
         torch.manual_seed(0)
-        model = torchvision.models.get_model(name, weights=None)
-        if weights != "random":
-            model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        model = _untrained(name)
+    else:
+        state = _state(torch.load(weights, map_location="cpu", weights_only=True))
+        # The last of its layers has an output for each class.
+        model = _untrained(name, num_classes=len(list(state.values())[-1]))
+        model.load_state_dict(state)
     return Preprocessed(model, IMAGENET_MEAN, IMAGENET_STD).eval()
+
+
+def _untrained(name: str, **settings: Any) -> nn.Module:
+    if name in OWN_MODELS:
+        return OWN_MODELS[name](**settings)
+    model: nn.Module = torchvision.models.get_model(name, weights=None, **settings)
+    return model
+
+
+def _state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    state = checkpoint.get("state_dict", checkpoint)
+    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,5 +163,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=PHOTOGRAPHS,
         help="files, or scikit-image's " + "/".join(PHOTOGRAPHS),
     )
-    parser.add_argument("--model", default="squeezenet1_0", help="a torchvision classifier")
-    parser.add_argument("--weights", default="imagenet", help="imagenet, random, or a state dict")
+    own = " or ".join(OWN_MODELS)
+    parser.add_argument(
+        "--model", default="squeezenet1_0", help=f"a torchvision classifier, or {own}"
+    )
+    parser.add_argument("--weights", default="imagenet", help="imagenet, random, or a checkpoint")

@@ -21,7 +21,6 @@ Paper: Pihlgren and Främling, 2024 (arXiv 2409.04116).
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
@@ -29,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from benchmarks.record import Record
 from benchmarks.smooth_edges.cases import (
     ATTRIBUTERS,
     CELLS,
@@ -44,8 +44,8 @@ from benchmarks.smooth_edges.cases import (
 )
 from benchmarks.smooth_edges.figure import picture
 from benchmarks.smooth_edges.report import report
-from benchmarks.smooth_edges.rows import OWN_NUMBER, Case, Record, Row
-from benchmarks.subjects import add_arguments, load_model, photograph
+from benchmarks.smooth_edges.rows import OWN_NUMBER, Case, Row
+from benchmarks.subjects import add_arguments, fingerprint, load_model, photograph
 
 
 def plan(subject: Subject, weights: str, args: argparse.Namespace) -> Iterator[list[Case]]:
@@ -80,7 +80,7 @@ def plan(subject: Subject, weights: str, args: argparse.Namespace) -> Iterator[l
 
 
 def run(
-    model: nn.Module, weights: str, subjects: Sequence[Subject], record: Record, args: Any
+    model: nn.Module, weights: str, subjects: Sequence[Subject], record: Record[Row], args: Any
 ) -> list[Row]:
     """All rows that were asked for: those of the record, and the others, which it then has too."""
     groups = [(subject, cases) for subject in subjects for cases in plan(subject, weights, args)]
@@ -97,14 +97,6 @@ def run(
         for row in measure(model, subject, missing):
             record.add(row)
     return [record.rows[case] for _, cases in groups for case in cases]
-
-
-def fingerprint(*tensors: Tensor) -> str:
-    """Twelve hexadecimal digits that differ where tensors do."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(str(tuple(tensor.shape)).encode() + tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]
 
 
 def main() -> None:
@@ -132,7 +124,7 @@ def main() -> None:
         classifier = load_model(args.model, args.weights)
         images = [photograph(source, args.size) for source in args.images]
         args.out.mkdir(parents=True, exist_ok=True)
-        record = Record(args.out / "smooth_edges.csv")
+        record = Record(args.out / "smooth_edges.csv", Row)
     except (OSError, ValueError, RuntimeError) as error:
         parser.error(str(error))
     model = nn.Sequential(classifier, nn.Softmax(dim=1)).eval()

@@ -1,17 +1,11 @@
-"""The rows of :mod:`benchmarks.smooth_edges`, and the CSV that a run goes on with."""
+"""The rows of :mod:`benchmarks.smooth_edges`."""
 
 from __future__ import annotations
 
-import csv
-import sys
-from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass, fields
-from pathlib import Path
-from typing import Any
 
 #: Stands for the number of samples of a sampler that has one of its own.
 OWN_NUMBER = 0
-_KINDS = {"str": str, "int": int, "float": float}
 
 
 @dataclass(frozen=True)
@@ -79,54 +73,6 @@ class Row(Case):
         return Case(*astuple(self)[: len(fields(Case))])
 
 
-COLUMNS = [field.name for field in fields(Row)]
-
-
-class Record:
-    """Rows by their case, in memory and in a CSV, where each is as soon as it is known.
-
-    A last line that was cut off when its writer was killed is taken off the file. Other lines that
-    cannot be read are left out, with a message.
-
-    Args:
-        path: of the CSV; made, if there is none.
-
-    Raises:
-        ValueError: a file with other columns.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: dict[Case, Row] = {}
-        path.touch()
-        _drop_torn_line(path)
-        if path.stat().st_size:
-            self._read()
-        else:
-            self._write(COLUMNS)
-
-    def add(self, row: Row) -> None:
-        self.rows[row.case] = row
-        self._write(astuple(row))
-
-    def _write(self, values: Iterable[Any]) -> None:
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerow(values)
-
-    def _read(self) -> None:
-        with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
-            lines = csv.reader(file)
-            if next(lines) != COLUMNS:
-                raise ValueError(f"{self.path} has other columns than this benchmark writes")
-            for values in lines:
-                try:
-                    row = _row_of(values)
-                except ValueError:
-                    print(f"{self.path}, line {lines.line_num}: not read", file=sys.stderr)
-                else:
-                    self.rows[row.case] = row
-
-
 def skipped(case: Case, target: int, n_segments: int, error: Exception) -> Row:
     """The row of a case that cannot be, with the reason in one line."""
     nan = float("nan")
@@ -140,14 +86,3 @@ def skipped(case: Case, target: int, n_segments: int, error: Exception) -> Row:
         srg=nan,
         status=f"skipped: {reason}",
     )
-
-
-def _row_of(values: list[str]) -> Row:
-    pairs = zip(fields(Row), values, strict=True)
-    return Row(*(_KINDS[str(field.type)](value) for field, value in pairs))
-
-
-def _drop_torn_line(path: Path) -> None:
-    content = path.read_bytes()
-    with path.open("r+b") as file:
-        file.truncate(content.rfind(b"\n") + 1)

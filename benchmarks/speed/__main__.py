@@ -4,8 +4,8 @@
         [--repeats 5] [--json FILE]
 
 The model is torchvision's SqueezeNet 1.0 with random weights at 224 x 224 (speed does not depend on
-the weights). Rivals run in turn, A B A B ..., and a ratio is taken within each pair, so that a
-machine whose speed drifts does not favor one of them.
+the weights), for the search of masks a ResNet-20 at 32 x 32. Rivals run in turn, A B A B ..., and a
+ratio is taken within each pair, so that a machine whose speed drifts does not favor one of them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.speed.engine import choices, share_in_model
+from benchmarks.speed.masks import mask_search
 from benchmarks.speed.paths import path_methods
 from benchmarks.speed.prediction_difference import center_pixel_map
 from benchmarks.speed.segments import GRID, SHAP_SAMPLES, kernel_shap, occlusion_metric
@@ -32,6 +33,7 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
     yield from share_in_model(args.samples, args.rise_samples, args.pda_samples, repeats)
     yield from choices(repeats)
     yield from center_pixel_map(args.pda_size, repeats)
+    yield from mask_search(repeats)
     yield from kernel_shap(repeats, max(2 * GRID**2, min(SHAP_SAMPLES, args.samples)))
     yield from occlusion_metric(repeats)
     yield from path_methods(repeats)

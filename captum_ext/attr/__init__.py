@@ -10,6 +10,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from captum_ext.attr.blur_ig import BlurIG
+from captum_ext.attr.genetic_ipha import GeneticIPHA
 from captum_ext.attr.grad_cam import InputGradCam
 from captum_ext.attr.guided_ig import GuidedIG
 from captum_ext.attr.ig2 import IG2
@@ -31,6 +32,7 @@ __all__ = [
     "AlphaBetaRule",
     "BlurIG",
     "FromSaliency",
+    "GeneticIPHA",
     "GuidedIG",
     "InputGradCam",
     "MeaningfulPerturbation",

@@ -22,8 +22,9 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_ext.checks import check_choice, check_forward_func, check_int, precise
-from captum_ext.forward import Evaluator, Rows, rows_per_call
+from captum_ext.forward import Rows, rows_per_call
 from captum_ext.layers import Tap
+from captum_ext.perturbation.asked import ProbabilityEvaluator
 from captum_ext.perturbation.feature_masks import one_for_each
 from captum_ext.perturbation.marginals import Marginal, OwnPatches, Uniform
 from captum_ext.perturbation.probabilities import (
@@ -31,7 +32,6 @@ from captum_ext.perturbation.probabilities import (
     Probabilities,
     ProbabilitiesLike,
     difference,
-    n_classes_of,
 )
 from captum_ext.perturbation.regions import (
     Features,
@@ -159,7 +159,7 @@ class PredictionDifference(PerturbationAttribution):
             show_progress=show_progress,
             description=type(self).__name__,
         )
-        evaluator.ask(self.layer, of_outputs)
+        evaluator.layer, evaluator.probabilities = self.layer, of_outputs
         once = [1] * len(examples)
         whole = torch.cat(
             evaluator.each(tensors, lambda which, _: tuple(x[which] for x in tensors), once)
@@ -204,47 +204,27 @@ class PredictionDifference(PerturbationAttribution):
 PDA = PredictionDifference
 
 
-class _Asked(Evaluator):
-    """Asks for probabilities, or for a layer's activations, in place of the model's outputs.
+class _Asked(ProbabilityEvaluator):
+    """Asks for a layer's activations, where there is a layer, in place of probabilities."""
 
-    Attributes:
-        trusted: the outputs have been seen to give probabilities.
-        n_classes: that the model tells of.
-    """
-
-    trusted = False
-    n_classes = 2
-
-    def ask(self, layer: nn.Module | None, probabilities: Probabilities | None) -> None:
-        """Notes what is asked for."""
-        self.layer, self.probabilities = layer, probabilities
+    layer: nn.Module | None = None
 
     def outputs(self, rows: Rows, examples: Tensor) -> Tensor:
-        if self.layer is not None:
-            with Tap(self.layer) as tap:
-                super().outputs(rows, examples)
-            return tap.values
-        outputs = super().outputs(rows, examples)
-        if self.probabilities is None:
-            return outputs
-        if self.trusted:
-            return self.probabilities(outputs)
-        found = self.probabilities.check(outputs)
-        self.n_classes = n_classes_of(found)
-        return found
-
-    def check(self, scores: Tensor) -> None:
-        """Refuses scores ``[b]`` of perturbed inputs that cannot be compared."""
-        if self.probabilities is not None:
-            self.probabilities.check_range(scores)
-        elif not bool(torch.isfinite(scores).all()):
-            raise ValueError("layer must have finite activations; got NaN or infinite values")
+        if self.layer is None:
+            return super().outputs(rows, examples)
+        with Tap(self.layer) as tap:
+            super().outputs(rows, examples)
+        return tap.values
 
     def scores(self, rows: Rows, examples: Tensor) -> Tensor:
         scores = super().scores(rows, examples)
         if self.layer is None or scores.dim() == 1:
             return scores
         return scores.flatten(1).mean(1)  # a feature map's units count alike
+
+    @property
+    def what(self) -> str:
+        return super().what if self.layer is None else "layer must have finite activations"
 
 
 def _means(

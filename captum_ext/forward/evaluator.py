@@ -177,9 +177,10 @@ class Evaluator:
         tensors = as_tuple(inputs)
         n_examples = tensors[0].shape[0]
         counts = [n_samples] * n_examples if isinstance(n_samples, int) else list(n_samples)
-        if min(counts, default=1) < 1:
-            raise ValueError(f"n_samples must be at least 1; got {min(counts)}")
         total = sum(counts)
+        # Among several examples some may have nothing left to ask.
+        if min(counts, default=1) < 0 or total < 1:
+            raise ValueError(f"n_samples must be at least 1; got {min(counts, default=0)}")
         batch_size = self.batch_size or default_batch_size(tensors, self.forward_func)
         device = tensors[0].device
         ends = torch.tensor(list(accumulate(counts)), device=device)

@@ -2,6 +2,7 @@
 
 - heat maps over an image, and plain ones on a signed scale;
 - the image with its best segments kept, the rest perturbed;
+- the parts of an image that a search of masks found important, and unimportant;
 - the curves of the occlusion metrics;
 - the exam's figure.
 """
@@ -14,6 +15,7 @@ from captum_ext.visualize.heat_map import (
     draw_signed,
     heat_map_over_image,
 )
+from captum_ext.visualize.masks import compare_images
 from captum_ext.visualize.segments import keep_segments
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "MOST_COLUMNS",
     "SIGNED_COLORS",
     "Panel",
+    "compare_images",
     "curves_figure",
     "draw_curves",
     "draw_heat_map_over_image",

@@ -80,7 +80,7 @@ def heat_map_over_image(
         >>> [artist.get_alpha() for artist in figure.axes[0].images]
         [None, 0.5]
     """
-    height, width = _check_image(image).shape[-2:]
+    height, width = check_image(image).shape[-2:]
     head = _HEAD if title else _EXPONENT if colorbar else 0.0
     figure, axes = _sized(width, height, head, _BAR if colorbar else 0.0)
     draw_heat_map_over_image(
@@ -128,7 +128,7 @@ def draw_heat_map_over_image(
         >>> scale.get_clim()
         (0.0, 1.0)
     """
-    pixels = _check_image(image).detach().movedim(0, -1).cpu().double().numpy()
+    pixels = check_image(image).detach().movedim(0, -1).cpu().double().numpy()
     values = _check_attribution(attribution, image)
     alpha = check_number(alpha, "alpha", low=0, high=1)
     outlier_perc = check_number(outlier_perc, "outlier_perc", low=0, high=100)
@@ -235,13 +235,23 @@ def _draw_bar(axes: Axes, scale: ScalarMappable) -> None:
     place.yaxis.get_offset_text().set(fontsize=7, color=INK)
 
 
-def _check_image(image: Tensor) -> Tensor:
-    check_inputs(image, "image")
+def check_image(image: Tensor, name: str = "image") -> Tensor:
+    """An image that can be drawn.
+
+    Raises:
+        TypeError: no tensor.
+        ValueError: neither RGB nor gray, values that are not finite or not in [0, 1].
+
+    Example:
+        >>> check_image(torch.ones(3, 2, 2)).shape
+        torch.Size([3, 2, 2])
+    """
+    check_inputs(image, name)
     if image.dim() != 3 or image.shape[0] not in (1, 3):
-        raise ValueError(f"image must be [3, H, W] or [1, H, W]; got shape {tuple(image.shape)}")
+        raise ValueError(f"{name} must be [3, H, W] or [1, H, W]; got shape {tuple(image.shape)}")
     low, high = image.min().item(), image.max().item()
     if low < 0 or high > 1:
-        raise ValueError(f"image must be in [0, 1]; got values from {low:g} to {high:g}")
+        raise ValueError(f"{name} must be in [0, 1]; got values from {low:g} to {high:g}")
     return image
 
 

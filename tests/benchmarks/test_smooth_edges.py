@@ -18,35 +18,42 @@ def rows(monkeypatch):
 
 
 @pytest.fixture
+def record_of(rows):
+    """The record at a path."""
+    record = importlib.import_module("benchmarks.record")
+    return lambda path: record.Record(path, rows.Row)
+
+
+@pytest.fixture
 def row(rows):
     words = ["a, b", "0f", "squeezenet1_0", "1e", 64, "grid", "soft", "bernoulli", "mean", 10]
     case = rows.Case(*words, "rise", "segment", "blur", 10, 0, "parts")
     return rows.Row(*astuple(case), 5, 49, 0.1 + 0.2, 1e-9, 0.3, "ok")
 
 
-def test_rows_are_read_as_they_were_written(tmp_path, rows, row):
+def test_rows_are_read_as_they_were_written(tmp_path, rows, record_of, row):
     bad = rows.skipped(replace(row, per="pixel").case, 5, 1, ValueError("too\nfew, 'samples'"))
-    record = rows.Record(tmp_path / "rows.csv")
+    record = record_of(tmp_path / "rows.csv")
     record.add(row)
     record.add(bad)
-    again = rows.Record(record.path)
+    again = record_of(record.path)
     assert again.rows[row.case] == row
     assert again.rows[bad.case].status == "skipped: too few, 'samples'"
     assert math.isnan(again.rows[bad.case].srg)
     assert replace(row, size=32).case not in again.rows
 
 
-def test_a_torn_last_line_is_written_anew_wherever_it_is_torn(tmp_path, rows, row):
+def test_a_torn_last_line_is_written_anew_wherever_it_is_torn(tmp_path, record_of, row):
     path = tmp_path / "rows.csv"
     second = replace(row, image="é")
-    record = rows.Record(path)
+    record = record_of(path)
     record.add(row)
     start = path.stat().st_size
     record.add(second)
     whole = path.read_bytes()
     for length in (0, 20, start, start + 2, len(whole) - 30, len(whole) - 1):
         path.write_bytes(whole[:length])
-        torn = rows.Record(path)
+        torn = record_of(path)
         assert second.case not in torn.rows
         assert (row.case in torn.rows) == (length >= start)
         for each in (row, second):
@@ -55,20 +62,20 @@ def test_a_torn_last_line_is_written_anew_wherever_it_is_torn(tmp_path, rows, ro
         assert path.read_bytes() == whole
 
 
-def test_a_line_that_cannot_be_read_is_left_out(tmp_path, rows, row, capsys):
-    record = rows.Record(tmp_path / "rows.csv")
+def test_a_line_that_cannot_be_read_is_left_out(tmp_path, record_of, row, capsys):
+    record = record_of(tmp_path / "rows.csv")
     with record.path.open("a") as file:
         file.write("some,thing\n")
     record.add(row)
-    assert list(rows.Record(record.path).rows) == [row.case]
+    assert list(record_of(record.path).rows) == [row.case]
     assert "line 2" in capsys.readouterr().err
 
 
-def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path, rows):
+def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path, record_of):
     path = tmp_path / "rows.csv"
     path.write_text("image,srg\na,1\n")
     with pytest.raises(ValueError, match="other columns"):
-        rows.Record(path)
+        record_of(path)
     assert path.read_text() == "image,srg\na,1\n"
 
 

@@ -1,0 +1,58 @@
+"""An evaluator that asks for probabilities."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from captum_ext.forward import Evaluator, Rows
+from captum_ext.perturbation.probabilities import Probabilities, n_classes_of
+
+
+class ProbabilityEvaluator(Evaluator):
+    """Makes probabilities of the model's outputs, and the target selects one of these.
+
+    Takes the arguments of :class:`captum_ext.forward.Evaluator`.
+
+    Attributes:
+        probabilities: how; None takes the outputs as they are.
+        trusted: the outputs have been seen to give probabilities; further ones are not looked at
+            as a whole.
+        n_classes: that the model tells of.
+
+    Example:
+        >>> evaluator = ProbabilityEvaluator(lambda x: x, target=1)
+        >>> evaluator.probabilities = Probabilities("softmax")
+        >>> evaluator.scores(torch.zeros(1, 4), torch.tensor([0]))
+        tensor([0.2500])
+    """
+
+    probabilities: Probabilities | None = None
+    trusted = False
+    n_classes = 2
+
+    def outputs(self, rows: Rows, examples: Tensor) -> Tensor:
+        outputs = super().outputs(rows, examples)
+        if self.probabilities is None:
+            return outputs
+        if self.trusted:
+            return self.probabilities(outputs)
+        found = self.probabilities.check(outputs)
+        self.n_classes = n_classes_of(found)
+        return found
+
+    def check(self, scores: Tensor) -> None:
+        """Refuses scores ``[b]`` of perturbed inputs that cannot be compared.
+
+        Raises:
+            ValueError: they are not finite, or no probabilities where these were asked for.
+        """
+        if self.probabilities is not None:
+            self.probabilities.check_range(scores)
+        elif not bool(torch.isfinite(scores).all()):
+            raise ValueError(f"{self.what}; got NaN or infinite values")
+
+    @property
+    def what(self) -> str:
+        """What must be finite, for error messages."""
+        return f"{self.name} must have finite scores"

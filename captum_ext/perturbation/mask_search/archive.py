@@ -1,0 +1,136 @@
+"""Every mask that a model was shown of one example, and what it said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: Masks that are unpacked at a time.
+CHUNK = 512
+#: In place of the number of a mask that another one comes from: it was drawn, with others, or is
+#: none of those that the search tried.
+DRAWN, ASIDE = -1, -2
+
+
+class Archive:
+    """Masks of one example, each once, with their scores; a bit for each gene.
+
+    Args:
+        n_genes: G.
+
+    Attributes:
+        n_genes: G.
+        origins: for each mask, the number of the one that it comes from, or :data:`DRAWN` or
+            :data:`ASIDE`.
+        precision: of the scores: the rounding of 1 in the dtype in which they came.
+
+    Example:
+        >>> archive = Archive(3)
+        >>> masks = torch.tensor([[1, 0, 0], [0, 1, 1], [1, 0, 0]]).bool()
+        >>> archive.enter(masks, [DRAWN] * 3)
+        tensor([ True,  True, False])
+        >>> archive.tell(torch.tensor([0.25, 0.5]))
+        >>> archive.scores[archive.places(masks)]
+        tensor([0.2500, 0.5000, 0.2500], dtype=torch.float64)
+    """
+
+    def __init__(self, n_genes: int) -> None:
+        self.n_genes = n_genes
+        self.origins: list[int] = []
+        self.precision = 0.0
+        self._packed: list[np.ndarray] = []
+        self._scores: list[Tensor] = []
+        self._numbers: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def places(self, masks: Tensor) -> Tensor:
+        """The numbers ``[n]`` of masks ``[n, G]`` that have been entered."""
+        return torch.tensor([self._numbers[key] for key in keys_of(masks)])
+
+    def enter(self, masks: Tensor, origins: list[int]) -> Tensor:
+        """Enters those of the masks ``[n, G]`` that are new; their scores are told later.
+
+        Returns:
+            Which ones are new ``[n]``.
+        """
+        packed = _pack(masks)
+        new = []
+        for key, origin in zip(_keys(packed), origins, strict=True):
+            number = self._numbers.setdefault(key, len(self.origins))
+            new.append(number == len(self.origins))
+            if new[-1]:
+                self.origins.append(origin)
+            elif self.origins[number] == ASIDE:
+                self.origins[number] = origin
+        self._packed.append(packed[new])
+        return torch.tensor(new)
+
+    def tell(self, scores: Tensor) -> None:
+        """The scores of the masks that were new, in their order."""
+        self.precision = max(self.precision, torch.finfo(scores.dtype).eps)
+        self._scores.append(scores.double().cpu())
+
+    @property
+    def scores(self) -> Tensor:
+        """``[N]`` in float64."""
+        if len(self._scores) > 1:
+            self._scores = [torch.cat(self._scores)]
+        return self._scores[0]
+
+    def masks(self, places: list[int]) -> Tensor:
+        """Masks ``[n, G]`` of these numbers."""
+        return self._unpack(self._bits()[places])
+
+    def steps(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Masks that come from others, some at a time.
+
+        Yields:
+            Their numbers ``[n]``, those of the ones that they come from, and by how much the genes
+            differ, ``[n, G]`` of -1, 0 and 1 (int8).
+        """
+        bits, origins = self._bits(), np.array(self.origins)
+        numbers = (origins >= 0).nonzero()[0]
+        for start in range(0, len(numbers), CHUNK):
+            own = numbers[start : start + CHUNK]
+            others = origins[own]
+            step = self._unpack(bits[own]).to(torch.int8) - self._unpack(bits[others]).to(
+                torch.int8
+            )
+            yield torch.from_numpy(own), torch.from_numpy(others), step
+
+    def drawn(self) -> Tensor:
+        """The numbers of the masks that were drawn."""
+        return torch.tensor([n for n, origin in enumerate(self.origins) if origin == DRAWN])
+
+    def _bits(self) -> np.ndarray:
+        if len(self._packed) > 1:
+            self._packed = [np.concatenate(self._packed)]
+        return self._packed[0]
+
+    def _unpack(self, bits: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.unpackbits(bits, axis=1, count=self.n_genes)).bool()
+
+
+def keys_of(masks: Tensor) -> list[bytes]:
+    """What tells masks ``[n, G]`` apart: 16 bytes for each, which no two in 2^128 share by chance.
+
+    Example:
+        >>> first, second, third = keys_of(torch.tensor([[True, False], [True, False], [True] * 2]))
+        >>> first == second, first == third
+        (True, False)
+    """
+    return _keys(_pack(masks))
+
+
+def _pack(masks: Tensor) -> np.ndarray:
+    return np.packbits(masks.numpy(), axis=1)
+
+
+def _keys(packed: np.ndarray) -> list[bytes]:
+    return [blake2b(bits.tobytes(), digest_size=16).digest() for bits in packed]

@@ -1,0 +1,254 @@
+"""The search: generations of masks, all of which go to the model together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from captum_ext.perturbation.mask_search.archive import ASIDE, DRAWN, Archive, keys_of
+from captum_ext.perturbation.mask_search.plan import Plan
+from captum_ext.perturbation.mask_search.strategies import NEVER, Population
+from captum_ext.randomness import example_generator
+
+#: Scores that differ by no more, in units of their precision, are the same.
+ROUNDING = 8
+#: Genes that are flipped at most in a mask that is known.
+TRIES = 4
+#: Genes of which all masks may be tried.
+FEW = 32
+
+#: Masks ``[n, G]`` of an example, by its number.
+Request = tuple[int, Tensor]
+#: Scores ``[n]`` of what the masks of each request show.
+Show = Callable[[Sequence[Request]], list[Tensor]]
+
+
+@dataclass
+class Trail:
+    """What a search has found for one example.
+
+    Attributes:
+        archive: all that the model was shown.
+        live: ``[G]`` of bool, the genes that can matter; the others are never kept.
+        best: the fittest mask ``[G]``.
+        best_fitness, mean_fitness: of the population, after each generation; the first is drawn.
+        evaluations: masks shown up to then.
+        elite: how often the fittest kept each gene, summed over the generations ``[G]``.
+        known: how well each gene's effect is known ``[G]``: it counts the masks that differ in it
+            from the one that they come from, each by 1 / (genes in which it differs)^2.
+        tried: the masks that have been in a generation.
+    """
+
+    archive: Archive
+    live: Tensor
+    best: Tensor
+    elite: Tensor
+    known: Tensor
+    tried: set[bytes] = field(default_factory=set)
+    best_fitness: list[float] = field(default_factory=list)
+    mean_fitness: list[float] = field(default_factory=list)
+    evaluations: list[int] = field(default_factory=list)
+
+    @property
+    def level(self) -> bool:
+        """Whether the score is the same, but for rounding, whatever is kept."""
+        scores = self.archive.scores
+        low, high = scores.aminmax()
+        return float(high - low) <= ROUNDING * self.archive.precision * float(scores.abs().max())
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is no mask left to try."""
+        return int(self.live.sum()) < FEW and len(self.tried) >= 2 ** int(self.live.sum())
+
+
+def trail_of(live: Tensor) -> Trail:
+    """One that has not begun. ``live`` is ``[G]``."""
+    n_genes = len(live)
+    return Trail(Archive(n_genes), live, torch.zeros_like(live), *torch.zeros(2, n_genes).double())
+
+
+class _Group:
+    """Examples with as many genes, whose populations are one tensor.
+
+    Args:
+        trails: of the examples, by their numbers.
+        plan: how to search.
+        seed: of what is drawn.
+    """
+
+    def __init__(self, trails: dict[int, Trail], plan: Plan, seed: int) -> None:
+        self.plan, self.trails = plan, trails
+        self.active = list(trails)
+        self.generator = example_generator(seed)
+        first = next(iter(trails.values()))
+        self.n_genes = len(first.live)
+        self.strategy = plan.strategy_for(self.n_genes)
+        self.order = torch.randperm(self.n_genes, generator=self.generator)
+        self.population: Population | None = None
+
+    def propose(self) -> None:
+        """Makes what is tried next: ``masks [B, P, G]`` for the active examples.
+
+        No mask is tried twice: one that is known gets another gene flipped, the one whose effect
+        is known the least; and so on, where that one is known, too.
+        """
+        live = torch.stack([self.trails[number].live for number in self.active])[:, None]
+        if self.population is None:
+            size = (self.plan.population_size, self.n_genes)
+            masks = torch.rand(size, generator=self.generator) < 0.5
+            self.masks, self.origins = masks & live, None
+        else:
+            masks, self.origins = self.strategy.propose(self.population, self.generator)
+            self.masks = masks & live
+        fresh = [
+            self._vary(self.trails[number], self.masks[row])
+            for row, number in enumerate(self.active)
+        ]
+        self.fresh = torch.stack(fresh)
+
+    def _vary(self, trail: Trail, masks: Tensor) -> Tensor:
+        """Flips genes of masks ``[P, G]`` that have been tried; tells which ones are now new."""
+        order = self.order[trail.live[self.order]]
+        genes = order[trail.known[order].argsort(stable=True)]
+        fresh = _first_of(masks, trail.tried)
+        turn = 0
+        for _ in range(TRIES):
+            rows = (~fresh).nonzero()[:, 0]
+            if not len(rows) or not len(genes):
+                break
+            masks[rows, genes[torch.arange(turn, turn + len(rows)) % len(genes)]] ^= True
+            turn += len(rows)
+            fresh = _first_of(masks, trail.tried)
+        trail.tried.update(keys_of(masks))
+        return fresh
+
+    def requests(self) -> list[tuple[int, Tensor, list[int]]]:
+        """What the model is to be shown, and where that comes from."""
+        found = []
+        for row, number in enumerate(self.active):
+            trail = self.trails[number]
+            shown = self.plan.shown(self.masks[row], trail.live)
+            origins = [DRAWN] * len(shown)
+            if self.origins is not None:
+                before = self.plan.shown(self.origins[row], trail.live)
+                origins = trail.archive.places(before).tolist()
+            found.append((number, shown, origins))
+        return found
+
+    def settle(self) -> None:
+        """Takes over what came out."""
+        fitness = []
+        for row, number in enumerate(self.active):
+            trail, masks = self.trails[number], self.masks[row]
+            shown = self.plan.shown(masks, trail.live)
+            scores = trail.archive.scores[trail.archive.places(shown)]
+            own = self.plan.fitness(masks, scores)
+            fitness.append(torch.where(self.fresh[row], own, NEVER))
+            if self.origins is not None:
+                step = (masks != self.origins[row]).double()
+                trail.known += (step / step.sum(1, keepdim=True).clamp(min=1) ** 2).sum(0)
+        children = Population(self.masks, torch.stack(fitness))
+        if self.population is not None:
+            children = self.strategy.settle(self.population, children)
+        elites = children.best(self.plan.n_parents)
+        going = []
+        for row, number in enumerate(self.active):
+            trail, values = self.trails[number], children.fitness[row]
+            values = values[values > NEVER]
+            trail.best = elites[row, 0]
+            trail.elite += elites[row].double().mean(0)
+            trail.best_fitness.append(float(values.max()))
+            trail.mean_fitness.append(float(values.mean()))
+            trail.evaluations.append(len(trail.archive))
+            going.append(not self._done(trail))
+        keep = torch.tensor(going)
+        self.active = [number for number, goes in zip(self.active, going, strict=True) if goes]
+        self.population = Population(children.masks[keep], children.fitness[keep])
+
+    def _done(self, trail: Trail) -> bool:
+        price = self.plan.sparsity * float(trail.best.double().mean())
+        if trail.exhausted or self.plan.arrived(trail.best_fitness, price):
+            return True
+        return len(trail.best_fitness) > self.plan.patience and trail.level
+
+
+def search_masks(
+    live: Sequence[Tensor],
+    plan: Plan,
+    seed: int,
+    show: Show,
+    on_generation: Callable[[], object] = lambda: None,
+) -> list[Trail]:
+    """Searches the best mask of each example.
+
+    Args:
+        live: for each example ``[G]`` of bool on the CPU, the genes that can matter.
+        plan: how to search.
+        seed: of what is drawn.
+        show: what gives scores; asked at first for those of the whole examples, and never for those
+            of the same mask again.
+        on_generation: called after each generation.
+
+    Returns:
+        What was found for each example. Its archive holds the whole example, and the complement of
+        what the best mask shows.
+
+    Example:
+        >>> plan = Plan(20, 8, 4)
+        >>> def show(requests):
+        ...     return [masks[:, :3].double().mean(1) for _, masks in requests]
+        >>> (trail,) = search_masks([torch.ones(6, dtype=torch.bool)], plan, 0, show)
+        >>> trail.best[:3].tolist(), trail.best_fitness[-1]
+        ([True, True, True], 1.0)
+    """
+    trails = dict(enumerate(map(trail_of, live)))
+    _ask(show, trails, [(number, own[None], [ASIDE]) for number, own in enumerate(live)])
+    groups = [
+        _Group({n: trail for n, trail in trails.items() if len(trail.live) == size}, plan, seed)
+        for size in dict.fromkeys(map(len, live))
+    ]
+    for _ in range(1 + plan.n_generations):
+        going = [group for group in groups if group.active]
+        if not going:
+            break
+        for group in going:
+            group.propose()
+        _ask(show, trails, [each for group in going for each in group.requests()])
+        for group in going:
+            group.settle()
+        on_generation()
+    last = []
+    for number, trail in trails.items():
+        if trail.level:
+            trail.best = torch.zeros_like(trail.live)
+        both = torch.stack([trail.best, trail.live & ~trail.best])
+        last.append((number, both, [ASIDE] * 2))
+    _ask(show, trails, last)
+    return list(trails.values())
+
+
+def _first_of(masks: Tensor, tried: set[bytes]) -> Tensor:
+    """Which of the masks ``[n, G]`` have not been tried, nor stand before among these: ``[n]``."""
+    seen: set[bytes] = set()
+    first = []
+    for key in keys_of(masks):
+        first.append(key not in tried and key not in seen)
+        seen.add(key)
+    return torch.tensor(first)
+
+
+def _ask(
+    show: Show, trails: dict[int, Trail], requests: Sequence[tuple[int, Tensor, list[int]]]
+) -> None:
+    """Shows the model those masks that are new to it."""
+    unknown = []
+    for number, masks, origins in requests:
+        new = trails[number].archive.enter(masks, origins)
+        if new.any():
+            unknown.append((number, masks[new]))
+    for (number, _), scores in zip(unknown, show(unknown) if unknown else [], strict=True):
+        trails[number].archive.tell(scores)

@@ -1,0 +1,139 @@
+"""The benchmarks of the genetic search read all kinds of images, and go on where they were."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """A module of the benchmarks by its name."""
+    monkeypatch.syspath_prepend(ROOT)
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    """An .npz of three images and their labels."""
+    path = tmp_path / "three.npz"
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    np.savez(path, images=images, labels=[3, 1, 2])
+    return path
+
+
+def test_pictures_come_from_files_folders_and_arrays(load, tmp_path, arrays):
+    subjects = load("subjects")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, gray in (("b.png", 200), ("a.JPG", 100), ("notes.txt", None)):
+        if gray is None:
+            (folder / name).write_text("no image")
+        else:
+            Image.new("RGB", (20, 10), (gray,) * 3).save(folder / name)
+    found = list(subjects.pictures(str(folder), None))
+    assert [picture.name for picture in found] == ["a", "b"]
+    assert found[1].image.shape == (3, 10, 20) and found[1].label is None
+    assert found[1].image.max() == pytest.approx(200 / 255)
+    (single,) = subjects.pictures(str(folder / "b.png"), 16)
+    assert single.image.shape == (3, 16, 16)
+    found = list(subjects.pictures(str(arrays), None))
+    assert [picture.name for picture in found] == ["three_00000", "three_00001", "three_00002"]
+    assert [picture.label for picture in found] == [3, 1, 2]
+    with np.load(arrays) as content:
+        assert torch.equal(
+            (found[2].image * 255).round().byte(),
+            torch.from_numpy(content["images"][2]).movedim(-1, 0),
+        )
+
+
+def test_what_holds_no_images_is_refused(load, tmp_path):
+    subjects = load("subjects")
+    np.savez(tmp_path / "other.npz", images=np.zeros((1, 4, 4, 3)))
+    np.savez(tmp_path / "float.npz", images=np.zeros((1, 4, 4, 3)), labels=[0])
+    (tmp_path / "empty").mkdir()
+    for name, message in (
+        ("other.npz", "lacks {'labels'}"),
+        ("float.npz", "uint8"),
+        ("empty", "must hold image files"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            list(subjects.pictures(str(tmp_path / name), None))
+
+
+def test_a_checkpoint_of_a_parallel_model_is_read(load, tmp_path):
+    subjects = load("subjects")
+    torch.manual_seed(1)
+    model = load("resnet20").ResNet20(num_classes=4).eval()
+    path = tmp_path / "model.pt"
+    state = {f"module.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 5}, path)
+    loaded = subjects.load_model("resnet20_cifar10", str(path))
+    x = torch.rand(2, 3, 32, 32)
+    assert loaded(x).shape == (2, 4)
+    mean, std = (
+        torch.tensor(each)[:, None, None] for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    assert torch.allclose(loaded(x), model((x - mean) / std), atol=1e-5)
+    with pytest.raises(ValueError, match="must be a checkpoint; got 'imagenet'"):
+        subjects.load_model("resnet20_cifar10", "imagenet")
+
+
+def run(module, monkeypatch, capsys, command):
+    monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, command)])
+    module.main()
+    return capsys.readouterr()
+
+
+def test_genetic_masks_writes_figures_and_rows_and_goes_on(
+    load, tmp_path, arrays, monkeypatch, capsys
+):
+    benchmark, out = load("genetic_masks"), tmp_path / "out"
+    command = ["--images", arrays, "--model", "resnet20_cifar10", "--weights", "random"]
+    command += ["--constants", "black", "norm_mean", "--generations", 2, "--population", 4]
+    command += ["--parents", 2, "--device", "cpu", "--out", out]
+    first = run(benchmark, monkeypatch, capsys, [*command, "--limit", 1])
+    assert "2/2 three_00000_pixels_norm_mean" in first.err
+    assert (out / "figures" / "three_00000_pixels_black.png").stat().st_size > 1000
+    header, *lines = (out / "genetic_masks.csv").read_text().splitlines()
+    row = dict(zip(header.split(","), lines[0].split(","), strict=True))
+    assert (row["image"], row["constant"], row["target"]) == ("three_00000", "black", "3")
+    assert (row["generations"], row["evaluations"]) == ("2", "14")
+    score, part = float(row["original"]), float(row["important"])
+    assert float(row["important_impact"]) == pytest.approx(abs(score - part))
+    second = run(benchmark, monkeypatch, capsys, [*command, "--limit", 2])
+    assert "three_00000" not in second.err and "4/4 three_00001" in second.err
+    content = (out / "genetic_masks.csv").read_text()
+    third = run(benchmark, monkeypatch, capsys, [*command, "--limit", 2])
+    assert third.err == "" and third.out == second.out
+    assert (out / "genetic_masks.csv").read_text() == content
+    # Other settings are other rows.
+    other = run(benchmark, monkeypatch, capsys, [*command, "--limit", 1, "--sparsity", 0.5])
+    assert "2/2 three_00000" in other.err
+
+
+def test_mask_attributions_goes_on(load, tmp_path, arrays, monkeypatch, capsys):
+    benchmark = load("mask_attributions")
+    command = ["--images", arrays, "--model", "resnet20_cifar10", "--weights", "random"]
+    command += ["--every", 2, "--evaluations", 100, "--out", tmp_path / "out"]
+    first = run(benchmark, monkeypatch, capsys, command)
+    assert "2/2 three_00002: occlusion" in first.err
+    second = run(benchmark, monkeypatch, capsys, command)
+    assert second.err == "" and second.out == first.out
+    for line in ("pixels  effect", "grid    mask", "slic    frequency", "rise", "occlusion"):
+        assert line in first.out
+
+
+def test_occlusion_has_no_more_windows_than_evaluations(load):
+    windows = load("mask_attributions").windows
+    for side, evaluations in ((32, 3000), (224, 1500), (224, 60)):
+        window, stride = windows(side, evaluations)
+        assert 0 < stride <= window
+        count = -(-(side - window) // stride) + 1
+        assert count**2 <= evaluations
