@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from hashlib import blake2b
 
@@ -14,6 +15,8 @@ CHUNK = 512
 #: In place of the number of a mask that another one comes from: it was drawn, with others, or is
 #: none of those that the search tried.
 DRAWN, ASIDE = -1, -2
+#: Part of a score's bits that is no rounding: of those of float32, 15.
+FIRST = 2 / 3
 
 
 class Archive:
@@ -82,6 +85,15 @@ class Archive:
         if len(self._scores) > 1:
             self._scores = [torch.cat(self._scores)]
         return self._scores[0]
+
+    def rounded(self, places: Tensor) -> Tensor:
+        """Scores ``[n]`` to compare: the first bits of them.
+
+        What rounding in the model does to the last bits differs with the batch and the processor.
+        """
+        mantissas, exponents = torch.frexp(self.scores[places])
+        steps = 2.0 ** int(-FIRST * math.log2(self.precision))
+        return torch.ldexp((mantissas * steps).round() / steps, exponents)
 
     def masks(self, places: list[int]) -> Tensor:
         """Masks ``[n, G]`` of these numbers."""

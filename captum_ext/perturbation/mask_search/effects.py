@@ -19,6 +19,8 @@ LEAST = 1e-7
 SHRINKAGES = (0.01, 30.0)
 #: Every so many-th mask is held out to choose by, where there are ten times as many.
 HELD_OUT = 5
+#: Of the part that is foretold of them.
+DIGITS = 2
 PRECISION = 1e-10
 
 
@@ -61,21 +63,21 @@ def effects(archive: Archive, *, bounded: bool) -> Tensor:
         >>> print(effects(archive, bounded=False).round(decimals=4))
         tensor([1., 1.], dtype=torch.float64)
     """
-    scales = [archive.scores] + [log_odds(archive.scores)] * bounded
+    scales = [log_odds(archive.scores)] * bounded + [archive.scores]
     steps, weights, compared = _steps(archive)
     gains = [(scale[compared[0]] - scale[compared[1]]).numpy() * weights for scale in scales]
-    last = len(scales) - 1, SHRINKAGES[-1]
     held = np.arange(len(weights)) % HELD_OUT == 0
-    chosen = last
+    told, foretold = steps[~held], steps[held]
+
+    def quality(way: tuple[int, float]) -> float:
+        which, shrinkage = way
+        found = foretold @ _fit(told, gains[which][~held], shrinkage)
+        return round(_share(found, gains[which][held]), DIGITS)
+
+    which, shrinkage = 0, SHRINKAGES[-1]
     if len(weights) >= 10 * HELD_OUT:
-        told, foretold = steps[~held], steps[held]
-        chosen = max(
-            product(range(len(scales)), SHRINKAGES),
-            key=lambda way: _share(
-                foretold @ _fit(told, gains[way[0]][~held], way[1]), gains[way[0]][held]
-            ),
-        )
-    which, shrinkage = chosen
+        # Of those that are as good, the first one.
+        which, shrinkage = max(product(range(len(scales)), SHRINKAGES), key=quality)
     drawn, values = _drawn(archive, scales[which])
     found = _fit(vstack([steps, drawn]), np.concatenate([gains[which], values]), shrinkage)
     return torch.from_numpy(np.ascontiguousarray(found))

@@ -28,8 +28,9 @@ class MaskSearch:
             ``important``; likewise.
         score: of the whole example.
         important_score, unimportant_score: of what the masks show.
-        best, mean: fitness in the population, of each generation ``[T]`` in float64. The first
-            generation is drawn; the best never falls.
+        best, mean: fitness in the population, of each generation ``[T]`` in float64, as it is
+            compared: to the first five digits of float32. The first generation is drawn; the best
+            never falls.
         evaluations: masks that the model had been shown up to each generation ``[T]``.
         level: the score is the same, whatever is kept: nothing is important.
     """

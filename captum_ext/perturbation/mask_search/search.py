@@ -145,7 +145,7 @@ class _Group:
         for row, number in enumerate(self.active):
             trail, masks = self.trails[number], self.masks[row]
             shown = self.plan.shown(masks, trail.live)
-            scores = trail.archive.scores[trail.archive.places(shown)]
+            scores = trail.archive.rounded(trail.archive.places(shown))
             own = self.plan.fitness(masks, scores)
             fitness.append(torch.where(self.fresh[row], own, NEVER))
             if self.origins is not None:
