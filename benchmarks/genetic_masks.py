@@ -11,19 +11,20 @@ constant, the search looks for the mask that keeps the probability of the class 
 what the model predicts) with the constant shown elsewhere. It stops at a probability of 1, or
 beyond 0.99 when ten generations have brought next to nothing.
 
-Written to the output folder: ``figures/IMAGE_PARTITION_CONSTANT.png``, the original, the important
-and the unimportant part with their scores and impact indices, and ``genetic_masks.csv``, row by
-row, so that a run that was interrupted goes on where it was.
+Written to the output folder: ``figures/IMAGE_PARTITION_CONSTANT_KEY.png``, the original, the
+important and the unimportant part with their scores and impact indices, and ``genetic_masks.csv``,
+row by row, so that a run that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from statistics import mean
 
@@ -32,7 +33,14 @@ from torch import nn
 
 from benchmarks.mask_attributions import PARTITIONS
 from benchmarks.record import Record
-from benchmarks.subjects import Picture, add_arguments, fingerprint, load_model, pictures
+from benchmarks.subjects import (
+    Picture,
+    add_arguments,
+    at_least,
+    fingerprint,
+    load_model,
+    pictures,
+)
 from captum_ext.attr import GeneticIPHA
 from captum_ext.baselines import make_baselines
 from captum_ext.perturbation.mask_search import MaskSearch
@@ -72,6 +80,12 @@ class Case:
     constant: str
     search: str
     seed: int
+
+    @property
+    def key(self) -> str:
+        """Eight hexadecimal digits that differ from those of another case."""
+        own = astuple(self)[: len(fields(Case))]
+        return hashlib.sha256(repr(own).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -189,38 +203,31 @@ def table(rows: Sequence[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     add_arguments(parser)
-    parser.add_argument("--size", type=int, help="pixels of a side; as they are, if left out")
-    parser.add_argument("--limit", type=int, help="take so many images of each source")
+    parser.add_argument("--size", type=at_least(1), help="pixels of a side; as they are")
+    parser.add_argument("--limit", type=at_least(1), help="take so many images of each source")
     parser.add_argument("--constants", nargs="+", choices=CONSTANTS, default=list(CONSTANTS))
     parser.add_argument("--features", nargs="+", choices=PARTITIONS, default=["pixels"])
     parser.add_argument("--strategy", choices=STRATEGIES, default="genetic")
     parser.add_argument("--objective", choices=OBJECTIVES, default="preserve")
     parser.add_argument("--sparsity", type=float, default=0.0, help="price of the whole image")
-    parser.add_argument("--generations", type=int, default=1000, help="at most")
-    parser.add_argument("--population", type=int, default=50, help="masks at a time")
-    parser.add_argument("--parents", type=int, default=10, help="masks that have children")
+    parser.add_argument("--generations", type=at_least(1), default=1000, help="at most")
+    parser.add_argument("--population", type=at_least(2), default=50, help="masks at a time")
+    parser.add_argument("--parents", type=at_least(1), default=10, help="masks that have children")
     parser.add_argument("--threshold", type=float, default=0.99, help="probability to stop at")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of what is drawn")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("genetic_masks"), help="output folder")
     args = parser.parse_args()
+    rows: list[Row] = []
     try:
         classifier = load_model(args.model, args.weights)
+        model = nn.Sequential(classifier, nn.Softmax(dim=1)).eval().to(args.device)
         sources = [pictures(source, args.size, args.out / "data") for source in args.images]
-        chosen = [
-            picture
-            for source in sources
-            for number, picture in enumerate(source)
-            if args.limit is None or number < args.limit
-        ]
+        chosen = [each for source in sources for each in islice(source, args.limit)]
         (args.out / "figures").mkdir(parents=True, exist_ok=True)
         record = Record(args.out / "genetic_masks.csv", Row)
-    except (OSError, ValueError, RuntimeError) as error:
-        parser.error(str(error))
-    model = nn.Sequential(classifier, nn.Softmax(dim=1)).eval().to(args.device)
-    asked = list(cases(model, fingerprint(*model.state_dict().values()), chosen, args))
-    rows = []
-    try:
+        weights = fingerprint(*model.state_dict().values())
+        asked = list(cases(model, weights, chosen, args))
         for number, (picture, case) in enumerate(asked, start=1):
             if case not in record.rows:
                 name = f"{case.image}_{case.features}_{case.constant}"
@@ -228,16 +235,17 @@ def main() -> None:
                 row, search = found(model, picture, case, args)
                 title = f"{case.image}: class {case.target}, {case.features}, {case.constant}"
                 figure = compare_images(search, title=title)
-                figure.savefig(args.out / "figures" / f"{name}.png")
+                figure.savefig(args.out / "figures" / f"{name}_{case.key}.png")
                 record.add(row)
             rows.append(record.rows[case])
-    except ValueError as error:
+    except (OSError, ValueError, RuntimeError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        print(f"interrupted; the same command goes on with {record.path}", file=sys.stderr)
-    if rows:
-        print(table(rows))
-        print(f"written to {args.out}: figures, genetic_masks.csv")
+        print("interrupted; the same command goes on with the record", file=sys.stderr)
+    if not rows:
+        sys.exit("no image, no mask")
+    print(table(rows))
+    print(f"written to {args.out}: figures, genetic_masks.csv")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
+from math import prod
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -29,7 +30,14 @@ from skimage.segmentation import slic
 from torch import Tensor, nn
 
 from benchmarks.record import Record
-from benchmarks.subjects import Picture, add_arguments, load_model, pictures
+from benchmarks.subjects import (
+    Picture,
+    add_arguments,
+    at_least,
+    fingerprint,
+    load_model,
+    pictures,
+)
 from captum_ext import explain
 from captum_ext.attr import RISE, GeneticIPHA
 from captum_ext.baselines import image_mean
@@ -44,12 +52,23 @@ POPULATION = 50
 
 @dataclass(frozen=True)
 class Case:
-    """What identifies a row: the image, the model, how the mask's features are made, the method."""
+    """What identifies a row.
+
+    Attributes:
+        image: its name.
+        pixels: its fingerprint, as the model sees it.
+        model: its name.
+        weights: fingerprint of its parameters.
+        features: how the mask's features are made, or the method, where it has none.
+        method: what is attributed.
+        evaluations: of the method.
+        seed: of what is drawn.
+    """
 
     image: str
+    pixels: str
     model: str
     weights: str
-    size: int
     features: str
     method: str
     evaluations: int
@@ -85,12 +104,15 @@ PARTITIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def windows(side: int, evaluations: int) -> tuple[int, int]:
-    """Occlusion's window and the smallest stride with no more windows than evaluations."""
-    window = max(1, side // CELLS)
-    stride = 1
-    while ((side - window + stride - 1) // stride + 1) ** 2 > evaluations:
+def windows(height: int, width: int, evaluations: int) -> tuple[int, int]:
+    """Occlusion's window and the smallest stride with no more windows than evaluations.
+
+    The window is larger than a cell where cells side by side are too many.
+    """
+    window, stride = max(1, min(height, width) // CELLS), 1
+    while prod(-(-(side - window) // stride) + 1 for side in (height, width)) > evaluations:
         stride += 1
+        window = max(window, stride)
     return window, stride
 
 
@@ -116,7 +138,7 @@ def attributions(
         rise = RISE(model, perturber=SolidColor("mean"))
         heat = rise.attribute(image, target=target, n_samples=evaluations, generator=seed)
         return {"rise": heat}
-    window, stride = windows(image.shape[-1], evaluations)
+    window, stride = windows(image.shape[2], image.shape[3], evaluations)
     arguments = {
         "baselines": fill,
         "sliding_window_shapes": (3, window, window),
@@ -155,34 +177,20 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    add_arguments(parser)
-    parser.add_argument("--size", type=int, help="pixels of a side; as they are, if left out")
-    parser.add_argument("--every", type=int, default=1, help="take every so many-th image")
-    parser.add_argument("--evaluations", type=int, default=3000, help="of each method")
-    parser.add_argument("--seed", type=int, default=0, help="of searches and samples")
-    parser.add_argument("--out", type=Path, default=Path("mask_attributions"), help="output folder")
-    args = parser.parse_args()
-    if min(args.every, args.evaluations // POPULATION) < 1:
-        parser.error(f"--every must be at least 1, and --evaluations at least {POPULATION}")
-    try:
-        model = nn.Sequential(load_model(args.model, args.weights), nn.Softmax(dim=1)).eval()
-        found = [each for source in args.images for each in pictures(source, args.size)]
-        args.out.mkdir(parents=True, exist_ok=True)
-        record = Record(args.out / "mask_attributions.csv", Row)
-    except (OSError, ValueError, RuntimeError) as error:
-        parser.error(str(error))
-    chosen = found[:: args.every]
-    rows = []
+def rows(
+    model: nn.Module, chosen: Sequence[Picture], record: Record[Row], args: argparse.Namespace
+) -> Iterator[Row]:
+    """All rows that were asked for: those of the record, and the others, which it then has too."""
+    weights = fingerprint(*model.state_dict().values())
     for number, picture in enumerate(chosen, start=1):
+        pixels = fingerprint(picture.image)
         for features in (*PARTITIONS, "rise", "occlusion"):
             cases = [
                 Case(
                     picture.name,
+                    pixels,
                     args.model,
-                    args.weights,
-                    picture.image.shape[-1],
+                    weights,
                     features,
                     method,
                     args.evaluations,
@@ -194,9 +202,36 @@ def main() -> None:
                 print(f"{number}/{len(chosen)} {picture.name}: {features}", file=sys.stderr)
                 for row in rows_of(model, picture, cases):
                     record.add(row)
-            rows += [record.rows[case] for case in cases]
-    print(table(rows))
-    print(f"written to {record.path}")
+            yield from (record.rows[case] for case in cases)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    add_arguments(parser)
+    parser.add_argument("--size", type=at_least(1), help="pixels of a side; as they are")
+    parser.add_argument("--every", type=at_least(1), default=1, help="take one image of so many")
+    parser.add_argument(
+        "--evaluations", type=at_least(2 * POPULATION), default=3000, help="of each method"
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of searches and samples")
+    parser.add_argument("--out", type=Path, default=Path("mask_attributions"), help="output folder")
+    args = parser.parse_args()
+    found: list[Row] = []
+    try:
+        model = nn.Sequential(load_model(args.model, args.weights), nn.Softmax(dim=1)).eval()
+        chosen = [each for source in args.images for each in pictures(source, args.size)]
+        args.out.mkdir(parents=True, exist_ok=True)
+        record = Record(args.out / "mask_attributions.csv", Row)
+        for row in rows(model, chosen[:: args.every], record, args):
+            found.append(row)
+    except (OSError, ValueError, RuntimeError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on with the record", file=sys.stderr)
+    if not found:
+        sys.exit("no image, no table")
+    print(table(found))
+    print(f"written to {args.out}: mask_attributions.csv")
 
 
 if __name__ == "__main__":

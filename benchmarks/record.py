@@ -48,9 +48,11 @@ class Record(Generic[R]):
         self.rows: dict[Any, R] = {}
         columns = [field.name for field in fields(kind)]
         path.touch()
+        if not (",".join(columns) + "\n").encode().startswith(_first_line(path)):
+            raise ValueError(f"{self.path} has other columns than this benchmark writes")
         _drop_torn_line(path)
         if path.stat().st_size:
-            self._read(columns)
+            self._read()
         else:
             self._write(columns)
 
@@ -62,11 +64,10 @@ class Record(Generic[R]):
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(values)
 
-    def _read(self, columns: list[str]) -> None:
+    def _read(self) -> None:
         with self.path.open(newline="", encoding="utf-8", errors="replace") as file:
             lines = csv.reader(file)
-            if next(lines) != columns:
-                raise ValueError(f"{self.path} has other columns than this benchmark writes")
+            next(lines)
             for values in lines:
                 try:
                     row = self._row_of(values)
@@ -78,6 +79,11 @@ class Record(Generic[R]):
     def _row_of(self, values: list[str]) -> R:
         pairs = zip(fields(self.kind), values, strict=True)
         return self.kind(*(_KINDS[str(field.type)](value) for field, value in pairs))
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.readline()
 
 
 def _drop_torn_line(path: Path) -> None:

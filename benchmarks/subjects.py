@@ -7,7 +7,9 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import skimage.data
@@ -73,7 +75,11 @@ def pictures(source: str, size: int | None, root: Path = Path("data")) -> Iterat
         dataset = torchvision.datasets.CIFAR10(root, train=False, download=True)
         yield from _of_arrays("cifar10", dataset.data, np.array(dataset.targets), size)
     elif path.suffix == ".npz":
-        with np.load(path) as arrays:
+        try:
+            file = np.load(path)
+        except (BadZipFile, ValueError) as error:
+            raise ValueError(f"{source} must be an .npz of images and labels") from error
+        with file as arrays:
             missing = {"images", "labels"} - set(arrays.files)
             if missing:
                 raise ValueError(f"{source} must hold images and labels; it lacks {missing}")
@@ -83,6 +89,8 @@ def pictures(source: str, size: int | None, root: Path = Path("data")) -> Iterat
                 f"images of {source} must be [N, H, W, 3] of uint8; got {images.shape} of "
                 f"{images.dtype}"
             )
+        if len(images) != len(labels):
+            raise ValueError(f"{source} must hold as many labels as its {len(images)} images")
         yield from _of_arrays(path.stem, images, labels, size)
     elif path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
@@ -136,7 +144,11 @@ def load_model(name: str, weights: str) -> nn.Module:
         torch.manual_seed(0)
         model = _untrained(name)
     else:
-        state = _state(torch.load(weights, map_location="cpu", weights_only=True))
+        try:
+            content = torch.load(weights, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:
+            raise ValueError(f"weights must be a state dict; {weights} is none") from error
+        state = _state(content)
         # The last of its layers has an output for each class.
         model = _untrained(name, num_classes=len(list(state.values())[-1]))
         model.load_state_dict(state)
@@ -150,9 +162,23 @@ def _untrained(name: str, **settings: Any) -> nn.Module:
     return model
 
 
-def _state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    state = checkpoint.get("state_dict", checkpoint)
+def _state(checkpoint: Any) -> dict[str, Tensor]:
+    state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else None
+    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError('weights must be a state dict, or a dict that has one as "state_dict"')
     return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """A type for command line arguments: whole numbers that are no less."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum}; got {value}")
+        return value
+
+    return number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ from benchmarks.smooth_edges.cases import (
 from benchmarks.smooth_edges.figure import picture
 from benchmarks.smooth_edges.report import report
 from benchmarks.smooth_edges.rows import OWN_NUMBER, Case, Row
-from benchmarks.subjects import add_arguments, fingerprint, load_model, photograph
+from benchmarks.subjects import add_arguments, at_least, fingerprint, load_model, photograph
 
 
 def plan(subject: Subject, weights: str, args: argparse.Namespace) -> Iterator[list[Case]]:
@@ -102,7 +102,7 @@ def run(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     add_arguments(parser)
-    parser.add_argument("--size", type=_at_least(CELLS), default=224, help="pixels of a side")
+    parser.add_argument("--size", type=at_least(CELLS), default=224, help="pixels of a side")
     segmenters = list(dict.fromkeys(name for name, _ in SEGMENTERS))
     _add_choices(parser, "--segmenters", segmenters, ["grid", "slic"])
     _add_choices(parser, "--edges", ["hard", "soft"], ["hard", "soft"])
@@ -110,11 +110,11 @@ def main() -> None:
     _add_choices(parser, "--perturbers", PERTURBERS, ["mean"])
     _add_choices(parser, "--attributers", ATTRIBUTERS, ["rise", "lime", "shap"])
     parser.add_argument(
-        "--samples", nargs="+", type=_at_least(1), default=[100], help="of each combination"
+        "--samples", nargs="+", type=at_least(1), default=[100], help="of each combination"
     )
     _add_choices(parser, "--occlusions", PERTURBERS, ["mean", "blur"])
-    parser.add_argument("--steps", type=_at_least(2), default=10, help="of the occlusion curves")
-    parser.add_argument("--seed", type=_at_least(0), default=0, help="of the samples")
+    parser.add_argument("--steps", type=at_least(2), default=10, help="of the occlusion curves")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the samples")
     parser.add_argument("--out", type=Path, default=Path("smooth_edges"), help="output folder")
     args = parser.parse_args()
     for name, value in vars(args).items():
@@ -151,16 +151,6 @@ def _add_choices(
     parser.add_argument(
         name, nargs="+", choices=list(choices), default=default, help=" ".join(default)
     )
-
-
-def _at_least(minimum: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"must be at least {minimum}; got {value}")
-        return value
-
-    return number
 
 
 if __name__ == "__main__":

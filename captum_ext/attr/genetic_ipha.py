@@ -7,8 +7,11 @@ others. A genetic algorithm looks for the mask of the highest score,
 
 which is the important part of the input; the mask of the lowest score is the unimportant part. On
 the way the model is shown thousands of masks. What their scores say about each feature is a better
-explanation than the best of them: a mask that a search has found is one of many that do, and half
+explanation than the best of them: a mask that a search has found is one of many that do, and much
 of what it keeps is there by chance.
+
+The search is the one that is published as IPHA for 32 x 32 images, a loop over pixels and masks;
+here inputs of any shape are searched, all masks of all examples together.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -44,24 +48,29 @@ from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
+#: The arguments that say how to search.
+PLANNED = {field.name for field in fields(Plan)} - {"bounded"}
+
 Tensors = tuple[Tensor, ...]
 
 
 class GeneticIPHA(PerturbationAttribution):
     """Searches the mask of the highest score by a genetic algorithm.
 
-    The population begins at random. The fittest ``n_parents`` have as many children as the
-    population is large: one-point crossover of two of them, then each feature flips by chance.
-    Children replace the worst, where they are fitter. All masks of all examples go to the model
-    together, and none goes twice: a child that is known already gets another feature flipped, the
-    one of which the least is known.
+    The population begins at random. The ``n_parents`` fittest have as many children as the
+    population is large, the fitter ones more: one-point crossover of two of them, then each feature
+    flips by chance. Children replace the worst, where they are fitter. All masks of all examples go
+    to the model together, and no mask is shown twice: a child that is known already gets another
+    feature flipped, the one of which the least is known. All masks are kept until the end, at a bit
+    for each feature.
 
     What is attributed by default is not the best mask, but the effect of each feature, estimated
     from all masks: on the photographs and CIFAR-10 images of ``benchmarks/README.md`` its SRG is
     above that of the mask and of the frequency at the same number of evaluations.
 
-    The same seed gives the same masks, whatever the batch. In float32 a deep network rounds
-    otherwise in another batch; where two masks' scores are that close, a search can go another way.
+    The same seed gives the same masks, whatever the batch. In another batch a network may round
+    differently: scores are compared to five digits in float32 (ten in float64), and where a tie
+    lies at the edge of a digit, a search can still go another way.
 
     Example:
         >>> method = GeneticIPHA(lambda x: x[:, 0, 1:3, 1:3].mean((1, 2)))
@@ -110,19 +119,21 @@ class GeneticIPHA(PerturbationAttribution):
 
         Args:
             inputs: ``[B, ...]`` of a floating-point dtype, images or others, or a tuple of such
-                tensors, whose features are searched together.
+                tensors: one mask for the features of all.
             baselines: what is shown in place of a feature that is not kept, in any of Captum's
                 forms; None is 0.
-            feature_mask: whole numbers, what bears the same is one feature. None takes each pixel
-                with its channels, or each value of inputs that are no images.
+            feature_mask: whole numbers; values with the same number form one feature. None takes
+                each pixel with its channels, or each value of inputs that are not images.
             n_generations: at most so many, after the first one, which is drawn.
             population_size: masks of an example at a time, and children of a generation.
             n_parents: the fittest masks, which have children.
             crossover_probability: of a child with two parents.
             mutation_probability: of each feature to flip in a child; None takes 1 / features.
-            threshold: stop at this score, when ``patience`` generations have brought less than
-                ``min_gain``; and, where ``sparsity`` is 0, at a probability of 1. An early stop
-                saves passes and makes effects less sure: None goes on to the last generation.
+            threshold: stop once this score is reached and ``patience`` generations have brought
+                no more than ``min_gain``; and, where ``sparsity`` is 0, at a probability of 1. An
+                early stop saves passes and makes effects less sure: None goes on, until all masks
+                are tried or the score is seen to be constant. It is in units of the score, and
+                wants another value for scores that are not probabilities.
             min_gain, patience: see ``threshold``.
             objective: ``"preserve"`` looks for what to keep for a high score, ``"delete"`` for
                 what to delete for a low one (1 - score counts), ``"both"`` for the mean of the two,
@@ -203,7 +214,7 @@ class GeneticIPHA(PerturbationAttribution):
 
         Args:
             inputs, baselines, ...: as of :meth:`attribute`, without ``attribution``.
-            **plan: those of :class:`captum_ext.perturbation.mask_search.Plan`.
+            **plan: ``n_generations`` to ``strategy``, likewise.
 
         Returns:
             One for each example.
@@ -212,8 +223,15 @@ class GeneticIPHA(PerturbationAttribution):
             TypeError, ValueError: as :meth:`attribute`.
         """
         tensors = check_call(inputs, target, additional_forward_args)
-        if any(x.dim() < 2 for x in tensors):
-            raise ValueError(f"inputs must be [B, ...]; got shape {tuple(tensors[0].shape)}")
+        for x in tensors:
+            if x.dim() < 2:
+                raise ValueError(f"inputs must be [B, ...]; got shape {tuple(x.shape)}")
+        unknown = sorted(set(plan) - PLANNED)
+        if unknown:
+            raise TypeError(
+                f"search takes no {', '.join(unknown)}; of a plan it takes "
+                f"{', '.join(sorted(PLANNED))}"
+            )
         bounded = probabilities is not None
         chosen = Plan(**plan, bounded=bounded)
         evaluator = ProbabilityEvaluator(
@@ -275,7 +293,8 @@ def _examples(inputs: Tensors, baselines: Tensors, feature_mask: Any) -> list[Ke
         # The same regions again need not be counted again.
         key = tuple(map(id, regions))
         features.setdefault(key, Features(regions))
-        xs, fills = ([x[number] for x in tensors] for tensors in (inputs, baselines))
+        # Copies: a search goes on to show its example when the caller has changed the inputs.
+        xs, fills = ([x[number].clone() for x in tensors] for tensors in (inputs, baselines))
         examples.append(KeptExample(xs, fills, features[key]))
     return examples
 

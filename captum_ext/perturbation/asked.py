@@ -33,6 +33,8 @@ class ProbabilityEvaluator(Evaluator):
 
     def outputs(self, rows: Rows, examples: Tensor) -> Tensor:
         outputs = super().outputs(rows, examples)
+        if not outputs.is_floating_point():
+            outputs = outputs.to(torch.get_default_dtype())  # decisions, counts
         if self.probabilities is None:
             return outputs
         if self.trusted:

@@ -63,7 +63,7 @@ def test_k_known_pixels_are_found_with_3000_evaluations(model, seed):
     (search,) = GeneticIPHA(score).search(
         image, 0, n_generations=59, threshold=None, generator=seed
     )
-    assert len(search.scores) <= 3002  # 60 x 50, the whole, the complement of the best
+    assert len(search.scores) <= 3003  # 60 x 50, the whole, nothing, the complement of the best
     assert torch.equal(search.important[0].flatten()[pixels], speaks_for)
     heat = search.attribution("effect")[0][None]
     assert recall(heat, pixels) == 1
@@ -101,8 +101,8 @@ def test_scores_are_those_of_the_masks(model, images, objective, strategy):
         with torch.no_grad():
             again = model(torch.where(masks, image, baselines))[:, 2]
         assert torch.allclose(search.scores, again, atol=1e-12)
-        assert search.unimportant_score == search.scores.min()
-        shown = search.scores[2:]  # without the whole image
+        shown = search.scores[2:]  # without the whole image and without any of it
+        assert search.unimportant_score == shown.min()
         if objective == "preserve":
             assert search.best[-1] == pytest.approx(search.important_score, abs=1e-9)
         elif objective == "delete":
@@ -347,3 +347,56 @@ def test_no_warning_where_there_is_nothing_to_warn_of(model, images):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         GeneticIPHA(model).attribute(images, 0, 1, feature_mask=grid_masks((images,))[0], **ONE)
+
+
+def test_a_score_that_only_nothing_lowers_is_not_constant():
+    """Any half of the pixels has the highest score; the empty mask, which has not, is no find."""
+    image = torch.ones(1, 1, 8, 8, dtype=torch.float64)
+
+    def any_of(x):
+        return x.flatten(1).amax(1)
+
+    for score, settings in (
+        (any_of, {}),
+        (lambda x: 0.9 * any_of(x), {"n_generations": 15}),
+        (any_of, {"n_generations": 15, "threshold": None}),
+    ):
+        (search,) = GeneticIPHA(score).search(image, 0, **settings)
+        assert not search.level and search.important[0].any()
+        assert search.important_score == pytest.approx(float(search.best[-1]))
+        assert search.unimportant[0].any() and search.unimportant_score > 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_effects_of_few_features_are_right_as_well(count):
+    terms = torch.tensor([0.6, 0.3, -0.2, 0.1, 0.05, 0.0, 0.4, -0.1], dtype=torch.float64)[:count]
+    ones = torch.ones(1, count, dtype=torch.float64)
+    method = GeneticIPHA(lambda x: x @ terms)
+    (search,) = method.search(ones, 0, probabilities=None, n_generations=30, threshold=None)
+    assert search.effects.scale == "score"
+    assert torch.allclose(search.attribution("effect")[0], terms, atol=0.02)
+    frequency = search.attribution("frequency")[0]
+    assert (frequency[terms > 0.2] >= frequency[terms > 0.2].min()).all()
+    assert frequency.max() <= 1
+
+
+def test_models_may_return_decisions(images):
+    heat = GeneticIPHA(lambda x: (x[:, 0, :4].mean((1, 2)) > 0.3).int()).attribute(
+        images, 0, probabilities=None, **ONE
+    )
+    assert heat[:, 0, :4].abs().mean() > heat[:, 0, 4:].abs().mean()
+
+
+def test_what_is_found_does_not_change_with_the_inputs(model, images):
+    inputs = images.clone()
+    (search, *_) = GeneticIPHA(model).search(inputs, 0, 1, **ONE)
+    before = search.important_only[0].clone()
+    inputs.zero_()
+    assert torch.equal(search.important_only[0], before)
+
+
+def test_what_is_no_argument_of_a_search_is_named(model, images):
+    with pytest.raises(TypeError, match="search takes no attribution, foo; of a plan it takes"):
+        GeneticIPHA(model).search(images, 0, 1, foo=1, attribution="mask")
+    with pytest.raises(ValueError, match="threshold must be at most 1; got 99"):
+        GeneticIPHA(model).search(images, 0, 1, threshold=99)

@@ -57,10 +57,14 @@ def test_what_holds_no_images_is_refused(load, tmp_path):
     subjects = load("subjects")
     np.savez(tmp_path / "other.npz", images=np.zeros((1, 4, 4, 3)))
     np.savez(tmp_path / "float.npz", images=np.zeros((1, 4, 4, 3)), labels=[0])
+    np.savez(tmp_path / "few.npz", images=np.zeros((2, 4, 4, 3), dtype=np.uint8), labels=[0])
+    (tmp_path / "torn.npz").write_bytes(b"PK\x03\x04 torn")
     (tmp_path / "empty").mkdir()
     for name, message in (
         ("other.npz", "lacks {'labels'}"),
         ("float.npz", "uint8"),
+        ("few.npz", "as many labels as its 2 images"),
+        ("torn.npz", "must be an .npz"),
         ("empty", "must hold image files"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -83,6 +87,10 @@ def test_a_checkpoint_of_a_parallel_model_is_read(load, tmp_path):
     assert torch.allclose(loaded(x), model((x - mean) / std), atol=1e-5)
     with pytest.raises(ValueError, match="must be a checkpoint; got 'imagenet'"):
         subjects.load_model("resnet20_cifar10", "imagenet")
+    for content in ({"net": state, "epoch": 3}, [1], {}):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match="must be a state dict"):
+            subjects.load_model("resnet20_cifar10", str(path))
 
 
 def run(module, monkeypatch, capsys, command):
@@ -100,11 +108,12 @@ def test_genetic_masks_writes_figures_and_rows_and_goes_on(
     command += ["--parents", 2, "--device", "cpu", "--out", out]
     first = run(benchmark, monkeypatch, capsys, [*command, "--limit", 1])
     assert "2/2 three_00000_pixels_norm_mean" in first.err
-    assert (out / "figures" / "three_00000_pixels_black.png").stat().st_size > 1000
+    assert all(file.stat().st_size > 1000 for file in (out / "figures").glob("three_00000_*.png"))
+    assert len(list((out / "figures").glob("three_00000_pixels_black_*.png"))) == 1
     header, *lines = (out / "genetic_masks.csv").read_text().splitlines()
     row = dict(zip(header.split(","), lines[0].split(","), strict=True))
     assert (row["image"], row["constant"], row["target"]) == ("three_00000", "black", "3")
-    assert (row["generations"], row["evaluations"]) == ("2", "14")
+    assert (row["generations"], row["evaluations"]) == ("2", "15")
     score, part = float(row["original"]), float(row["important"])
     assert float(row["important_impact"]) == pytest.approx(abs(score - part))
     second = run(benchmark, monkeypatch, capsys, [*command, "--limit", 2])
@@ -132,8 +141,8 @@ def test_mask_attributions_goes_on(load, tmp_path, arrays, monkeypatch, capsys):
 
 def test_occlusion_has_no_more_windows_than_evaluations(load):
     windows = load("mask_attributions").windows
-    for side, evaluations in ((32, 3000), (224, 1500), (224, 60)):
-        window, stride = windows(side, evaluations)
+    for height, width, evaluations in ((32, 32, 3000), (224, 200, 1500), (32, 90, 20), (32, 32, 3)):
+        window, stride = windows(height, width, evaluations)
         assert 0 < stride <= window
-        count = -(-(side - window) // stride) + 1
-        assert count**2 <= evaluations
+        rows, columns = (-(-(side - window) // stride) + 1 for side in (height, width))
+        assert rows * columns <= evaluations

@@ -92,8 +92,8 @@ def test_a_mask_that_is_known_gets_the_gene_that_is_known_the_least():
     weights[:3] = 0.3
     trail = search(weights, n_generations=20)
     assert trail.known.min() > 0.5
-    # Nothing is wasted: 21 generations of 50, the whole, the complement of the best.
-    assert len(trail.archive) == 21 * 50 + 2
+    # None is wasted: 21 generations of 50, the whole, nothing, the complement of the best.
+    assert len(trail.archive) == 21 * 50 + 3
 
 
 def test_genes_that_cannot_matter_are_never_kept():
@@ -114,7 +114,7 @@ def test_effects_are_not_those_of_the_search_drift():
     scores = trail.archive.scores
     centered = masks - masks.mean(0)
     naive = (scores - scores.mean()) @ centered / centered.square().sum(0).clamp(min=1e-9)
-    found = effects(trail.archive, bounded=False)
+    found = effects(trail.archive, bounded=False).values
     assert (found - weights).abs().max() < 0.01
     assert (naive - weights).abs().max() > 0.05
 
@@ -127,8 +127,10 @@ def test_effects_add_up_in_the_log_odds_of_a_logistic_score():
 
     plan = Plan(n_generations=30, threshold=None)
     (trail,) = search_masks([torch.ones(16, dtype=torch.bool)], plan, 0, show)
-    assert (effects(trail.archive, bounded=True) - weights).abs().max() < 0.01
-    assert (effects(trail.archive, bounded=False) - weights).abs().max() > 1
+    found = effects(trail.archive, bounded=True)
+    assert found.scale == "log-odds"
+    assert (found.values - weights).abs().max() < 0.01
+    assert (effects(trail.archive, bounded=False).values - weights).abs().max() > 1
 
 
 def test_the_archive_holds_each_mask_once_however_large():

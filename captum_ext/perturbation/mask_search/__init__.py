@@ -3,10 +3,10 @@
 - :class:`Plan`: what is looked for, how, and when to stop;
 - :func:`search_masks`: the search, for all examples at once;
 - :class:`MaskSearch`: what it has found for one example;
-- :func:`effects`: what all masks together say about each feature.
+- :class:`Effects`, :func:`effects`: what all masks together say about each feature.
 """
 
-from captum_ext.perturbation.mask_search.effects import effects
+from captum_ext.perturbation.mask_search.effects import Effects, effects
 from captum_ext.perturbation.mask_search.found import KINDS, MaskSearch, found
 from captum_ext.perturbation.mask_search.kept import KeptExample
 from captum_ext.perturbation.mask_search.plan import Plan
@@ -14,6 +14,7 @@ from captum_ext.perturbation.mask_search.search import Request, search_masks
 
 __all__ = [
     "KINDS",
+    "Effects",
     "KeptExample",
     "MaskSearch",
     "Plan",

@@ -45,9 +45,11 @@ class Archive:
         self.n_genes = n_genes
         self.origins: list[int] = []
         self.precision = 0.0
-        self._packed: list[np.ndarray] = []
-        self._scores: list[Tensor] = []
         self._numbers: dict[bytes, int] = {}
+        # Two buffers that grow: many arrays, kept between the passes, would scatter the heap.
+        self._bits = np.empty((CHUNK, -(-n_genes // 8)), dtype=np.uint8)
+        self._scores = np.empty(CHUNK)
+        self._n_told = 0
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -63,6 +65,7 @@ class Archive:
             Which ones are new ``[n]``.
         """
         packed = _pack(masks)
+        start = len(self.origins)
         new = []
         for key, origin in zip(_keys(packed), origins, strict=True):
             number = self._numbers.setdefault(key, len(self.origins))
@@ -71,20 +74,22 @@ class Archive:
                 self.origins.append(origin)
             elif self.origins[number] == ASIDE:
                 self.origins[number] = origin
-        self._packed.append(packed[new])
+        while len(self.origins) > len(self._bits):
+            self._bits = np.concatenate([self._bits, np.empty_like(self._bits)])
+            self._scores = np.concatenate([self._scores, np.empty_like(self._scores)])
+        self._bits[start : len(self.origins)] = packed[new]
         return torch.tensor(new)
 
     def tell(self, scores: Tensor) -> None:
         """The scores of the masks that were new, in their order."""
         self.precision = max(self.precision, torch.finfo(scores.dtype).eps)
-        self._scores.append(scores.double().cpu())
+        start, self._n_told = self._n_told, self._n_told + len(scores)
+        self._scores[start : self._n_told] = scores.double().cpu().numpy()
 
     @property
     def scores(self) -> Tensor:
         """``[N]`` in float64."""
-        if len(self._scores) > 1:
-            self._scores = [torch.cat(self._scores)]
-        return self._scores[0]
+        return torch.from_numpy(self._scores[: self._n_told])
 
     def rounded(self, places: Tensor) -> Tensor:
         """Scores ``[n]`` to compare: the first bits of them.
@@ -97,7 +102,7 @@ class Archive:
 
     def masks(self, places: list[int]) -> Tensor:
         """Masks ``[n, G]`` of these numbers."""
-        return self._unpack(self._bits()[places])
+        return self._unpack(self._bits[places])
 
     def steps(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Masks that come from others, some at a time.
@@ -106,7 +111,7 @@ class Archive:
             Their numbers ``[n]``, those of the ones that they come from, and by how much the genes
             differ, ``[n, G]`` of -1, 0 and 1 (int8).
         """
-        bits, origins = self._bits(), np.array(self.origins)
+        bits, origins = self._bits, np.array(self.origins)
         numbers = (origins >= 0).nonzero()[0]
         for start in range(0, len(numbers), CHUNK):
             own = numbers[start : start + CHUNK]
@@ -119,11 +124,6 @@ class Archive:
     def drawn(self) -> Tensor:
         """The numbers of the masks that were drawn."""
         return torch.tensor([n for n, origin in enumerate(self.origins) if origin == DRAWN])
-
-    def _bits(self) -> np.ndarray:
-        if len(self._packed) > 1:
-            self._packed = [np.concatenate(self._packed)]
-        return self._packed[0]
 
     def _unpack(self, bits: np.ndarray) -> Tensor:
         return torch.from_numpy(np.unpackbits(bits, axis=1, count=self.n_genes)).bool()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ SHRINKAGES = (0.01, 30.0)
 HELD_OUT = 5
 #: Of the part that is foretold of them.
 DIGITS = 2
-PRECISION = 1e-10
+PRECISION = 1e-8
 
 
 def log_odds(probabilities: Tensor) -> Tensor:
@@ -35,8 +36,20 @@ def log_odds(probabilities: Tensor) -> Tensor:
     return (p / (1 - p)).log()
 
 
-def effects(archive: Archive, *, bounded: bool) -> Tensor:
-    """By how much each gene raises the score where it is kept: ``[G]`` in float64.
+class Effects(NamedTuple):
+    """What genes do.
+
+    Attributes:
+        values: ``[G]`` in float64.
+        scale: to what, ``"score"`` or ``"log-odds"``.
+    """
+
+    values: Tensor
+    scale: str
+
+
+def effects(archive: Archive, *, bounded: bool) -> Effects:
+    """By how much each gene raises the score where it is kept.
 
     A search moves to where the score is high, and its later masks resemble each other: whatever
     they happen to share would seem to have raised it. So no mask is compared with all others, but
@@ -54,14 +67,15 @@ def effects(archive: Archive, *, bounded: bool) -> Tensor:
         bounded: the scores are probabilities, whose log-odds may be taken.
 
     Returns:
-        Effects on the score, or on its log-odds.
+        The effects, and whether they are on the score or on its log-odds.
 
     Example:
         >>> archive, masks = Archive(2), torch.tensor([[0, 0], [1, 0], [1, 1]]).bool()
         >>> _ = archive.enter(masks, [-2, 0, 1])
-        >>> archive.tell(torch.tensor([0.0, 31.0, 62.0]))
-        >>> print(effects(archive, bounded=False).round(decimals=4))
-        tensor([1., 1.], dtype=torch.float64)
+        >>> archive.tell(torch.tensor([0.0, 1.01, 3.03]))
+        >>> found = effects(archive, bounded=False)
+        >>> print(found.values.round(decimals=4), found.scale)
+        tensor([1., 2.], dtype=torch.float64) score
     """
     scales = [log_odds(archive.scores)] * bounded + [archive.scores]
     steps, weights, compared = _steps(archive)
@@ -74,13 +88,14 @@ def effects(archive: Archive, *, bounded: bool) -> Tensor:
         found = foretold @ _fit(told, gains[which][~held], shrinkage)
         return round(_share(found, gains[which][held]), DIGITS)
 
-    which, shrinkage = 0, SHRINKAGES[-1]
+    which, shrinkage = 0, SHRINKAGES[0]
     if len(weights) >= 10 * HELD_OUT:
         # Of those that are as good, the first one.
         which, shrinkage = max(product(range(len(scales)), SHRINKAGES), key=quality)
     drawn, values = _drawn(archive, scales[which])
     found = _fit(vstack([steps, drawn]), np.concatenate([gains[which], values]), shrinkage)
-    return torch.from_numpy(np.ascontiguousarray(found))
+    scale = "log-odds" if bounded and which == 0 else "score"
+    return Effects(torch.from_numpy(np.ascontiguousarray(found)), scale)
 
 
 def _steps(archive: Archive) -> tuple[csr_matrix, np.ndarray, Tensor]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from captum_ext.checks import check_choice
-from captum_ext.perturbation.mask_search.effects import effects
+from captum_ext.perturbation.mask_search.archive import ASIDE
+from captum_ext.perturbation.mask_search.effects import Effects, effects
 from captum_ext.perturbation.mask_search.kept import KeptExample
 from captum_ext.perturbation.mask_search.search import Trail
 
@@ -17,15 +18,17 @@ from captum_ext.perturbation.mask_search.search import Trail
 KINDS = ("effect", "mask", "frequency")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskSearch:
     """What a search has found for one example.
 
     Attributes:
         important: True where the best mask keeps the input, or, for ``objective="delete"``, where
-            it deletes it: ``[...]`` of bool, of the shape of an example, for each input.
-        unimportant: the mask of the lowest score, of all that were seen and the complement of
-            ``important``; likewise.
+            it deletes it: ``[...]`` of bool, of the shape of an example, for each input. The best
+            of those that the search tried: it does not begin from the whole example, which may
+            score higher.
+        unimportant: the mask of the lowest score, of all that the search tried and the complement
+            of ``important``; likewise.
         score: of the whole example.
         important_score, unimportant_score: of what the masks show.
         best, mean: fitness in the population, of each generation ``[T]`` in float64, as it is
@@ -84,14 +87,21 @@ class MaskSearch:
         """What it said of each, ``[N]`` in float64."""
         return self._trail.archive.scores
 
+    @cached_property
+    def effects(self) -> Effects:
+        """What keeping each feature adds to the score, or to its log-odds, by all masks.
+
+        See :func:`captum_ext.perturbation.mask_search.effects`.
+        """
+        return effects(self._trail.archive, bounded=self._bounded)
+
     def attribution(self, kind: str = "effect") -> tuple[Tensor, ...]:
         """A map for each input, of its shape, in float64.
 
         Args:
-            kind: ``"effect"``, what keeping each feature adds to the score (or to its log-odds),
-                estimated from all masks: see :func:`captum_ext.perturbation.mask_search.effects`;
-                ``"mask"``, 1 where a feature is important, else 0; ``"frequency"``, how often
-                the fittest masks of each generation keep it, from 0 to 1.
+            kind: ``"effect"``: see :attr:`effects`; ``"mask"``, 1 where a feature is important,
+                else 0; ``"frequency"``, which part of the fittest masks of all generations have
+                it, from 0 to 1 (have it deleted, for ``objective="delete"``).
 
         Raises:
             ValueError: another kind.
@@ -101,7 +111,7 @@ class MaskSearch:
         if self.level:
             values = torch.zeros(len(trail.live), dtype=torch.float64)
         elif kind == "effect":
-            values = effects(trail.archive, bounded=self._bounded)
+            values = self.effects.values
         elif kind == "mask":
             values = trail.best.double()
         else:
@@ -122,9 +132,13 @@ def found(example: KeptExample, trail: Trail, *, bounded: bool) -> MaskSearch:
         bounded: scores are probabilities.
     """
     archive = trail.archive
-    whole, best = archive.places(torch.stack([trail.live, trail.best])).tolist()
-    worst = best if trail.level else int(archive.scores.argmin())
-    scores: Any = archive.scores
+    rest = trail.live & ~trail.best
+    whole, best, other = archive.places(torch.stack([trail.live, trail.best, rest])).tolist()
+    scores = archive.scores
+    # Nothing has been shown, too, but is no part of the example.
+    tried = torch.tensor(archive.origins) != ASIDE
+    tried[other] = True
+    worst = best if trail.level else int(scores.where(tried, torch.inf).argmin())
     return MaskSearch(
         example.spread(trail.best),
         example.spread(archive.masks([worst])[0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ class Plan:
         if self.mutation_probability is not None:
             check_number(self.mutation_probability, "mutation_probability", low=0, high=1)
         if self.threshold is not None:
-            check_number(self.threshold, "threshold")
+            check_number(self.threshold, "threshold", high=1 if self.bounded else math.inf)
         check_number(self.min_gain, "min_gain", low=0)
         check_int(self.patience, "patience", minimum=1)
         check_choice(self.objective, "objective", OBJECTIVES)
@@ -103,4 +104,4 @@ class Plan:
             return True
         if len(best) <= self.patience or score < self.threshold:
             return False
-        return best[-1] - best[-1 - self.patience] < self.min_gain
+        return best[-1] - best[-1 - self.patience] <= self.min_gain

@@ -57,7 +57,9 @@ class Trail:
         """Whether the score is the same, but for rounding, whatever is kept."""
         scores = self.archive.scores
         low, high = scores.aminmax()
-        return float(high - low) <= ROUNDING * self.archive.precision * float(scores.abs().max())
+        # What a low precision rounds to the same is the same.
+        precision = min(self.archive.precision, torch.finfo(torch.float32).eps)
+        return float(high - low) <= ROUNDING * precision * float(scores.abs().max())
 
     @property
     def exhausted(self) -> bool:
@@ -154,13 +156,13 @@ class _Group:
         children = Population(self.masks, torch.stack(fitness))
         if self.population is not None:
             children = self.strategy.settle(self.population, children)
-        elites = children.best(self.plan.n_parents)
+        elites, fit = children.best(self.plan.n_parents)
         going = []
         for row, number in enumerate(self.active):
             trail, values = self.trails[number], children.fitness[row]
             values = values[values > NEVER]
             trail.best = elites[row, 0]
-            trail.elite += elites[row].double().mean(0)
+            trail.elite += elites[row, fit[row] > NEVER].double().mean(0)
             trail.best_fitness.append(float(values.max()))
             trail.mean_fitness.append(float(values.mean()))
             trail.evaluations.append(len(trail.archive))
@@ -189,13 +191,13 @@ def search_masks(
         live: for each example ``[G]`` of bool on the CPU, the genes that can matter.
         plan: how to search.
         seed: of what is drawn.
-        show: what gives scores; asked at first for those of the whole examples, and never for those
-            of the same mask again.
+        show: what gives scores; asked at first for those of the whole and of nothing, and never for
+            those of the same mask again.
         on_generation: called after each generation.
 
     Returns:
-        What was found for each example. Its archive holds the whole example, and the complement of
-        what the best mask shows.
+        What was found for each example. Its archive also holds the whole, nothing, what the best
+        mask shows, and the complement of that.
 
     Example:
         >>> plan = Plan(20, 8, 4)
@@ -206,7 +208,8 @@ def search_masks(
         ([True, True, True], 1.0)
     """
     trails = dict(enumerate(map(trail_of, live)))
-    _ask(show, trails, [(number, own[None], [ASIDE]) for number, own in enumerate(live)])
+    ends = [torch.stack([own, torch.zeros_like(own)]) for own in live]
+    _ask(show, trails, [(number, both, [ASIDE] * 2) for number, both in enumerate(ends)])
     groups = [
         _Group({n: trail for n, trail in trails.items() if len(trail.live) == size}, plan, seed)
         for size in dict.fromkeys(map(len, live))

@@ -28,10 +28,13 @@ class Population:
     masks: Tensor
     fitness: Tensor
 
-    def best(self, count: int) -> Tensor:
-        """The fittest masks ``[B, count, G]``, the best one first; of equals, the first ones."""
+    def best(self, count: int) -> tuple[Tensor, Tensor]:
+        """The fittest masks ``[B, count, G]`` and their fitness, the best one first.
+
+        Of equals, the first ones.
+        """
         order = self.fitness.argsort(dim=1, descending=True, stable=True)[:, :count]
-        return _take(self.masks, order)
+        return _take(self.masks, order), self.fitness.gather(1, order)
 
 
 class Strategy(ABC):
@@ -50,9 +53,9 @@ class Strategy(ABC):
 class Genetic(Strategy):
     """A genetic algorithm.
 
-    The fittest are parents. A child begins like one of them and, where they cross over, goes on
-    like another from a random gene on; then each gene flips by chance. Children replace the worst
-    of the population, where they are fitter.
+    The fittest are parents, and the fitter of them have more children. A child begins like one of
+    them and, where they cross over, goes on like another from a random gene on; then each gene
+    flips by chance. Children replace the worst of the population, where they are fitter.
 
     Args:
         n_parents: how many of the fittest.
@@ -73,8 +76,9 @@ class Genetic(Strategy):
 
     def propose(self, population: Population, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         _, size, n_genes = population.masks.shape
-        parents = population.best(self.n_parents)
-        one = torch.randint(self.n_parents, (size,), generator=generator)
+        parents, _ = population.best(self.n_parents)
+        # The least of two draws: the fittest parent has twice as many children as the middle one.
+        one = torch.randint(self.n_parents, (2, size), generator=generator).amin(0)
         further = torch.randint(max(1, self.n_parents - 1), (size,), generator=generator)
         first, second = parents[:, one], parents[:, (one + 1 + further) % self.n_parents]
         cut = torch.randint(1, max(2, n_genes), (size,), generator=generator)
