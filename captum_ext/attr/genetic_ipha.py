@@ -292,7 +292,8 @@ def _examples(inputs: Tensors, baselines: Tensors, feature_mask: Any) -> list[Ke
     for number, regions in enumerate(zip(*columns, strict=True)):
         # The same regions again need not be counted again.
         key = tuple(map(id, regions))
-        features.setdefault(key, Features(regions))
+        if key not in features:
+            features[key] = Features(regions)
         # Copies: a search goes on to show its example when the caller has changed the inputs.
         xs, fills = ([x[number].clone() for x in tensors] for tensors in (inputs, baselines))
         examples.append(KeptExample(xs, fills, features[key]))

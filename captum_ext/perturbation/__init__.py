@@ -4,10 +4,12 @@
 - samplers choose which segments each sample keeps;
 - perturbers say what stands where a segment is removed;
 - attributers tell from the model's outputs what each segment is worth;
-- marginals draw what else might stand in a region of an input.
+- marginals draw what else might stand in a region of an input;
+- :mod:`captum_ext.perturbation.mask_search` searches the mask that decides a score.
 
 Each is usable on its own; :class:`captum_ext.attr.SegmentPerturbation` puts the first four
-together, :class:`captum_ext.attr.PredictionDifference` takes the last.
+together, :class:`captum_ext.attr.PredictionDifference` takes the fifth, and
+:class:`captum_ext.attr.GeneticIPHA` the last.
 """
 
 from captum_ext.perturbation.attributers import (

@@ -127,6 +127,7 @@ def test_genetic_masks_writes_figures_and_rows_and_goes_on(
     assert "2/2 three_00000" in other.err
 
 
+@pytest.mark.filterwarnings("ignore:attributions of examples")
 def test_mask_attributions_goes_on(load, tmp_path, arrays, monkeypatch, capsys):
     benchmark = load("mask_attributions")
     command = ["--images", arrays, "--model", "resnet20_cifar10", "--weights", "random"]

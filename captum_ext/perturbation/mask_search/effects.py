@@ -18,10 +18,11 @@ LEAST = 1e-7
 #: How many flips without effect are added for each gene: next to none, where effects simply add up,
 #: or many, where they depend on what else is kept.
 SHRINKAGES = (0.01, 30.0)
-#: Every so many-th mask is held out to choose by, where there are ten times as many.
+#: Every fifth mask is held out to choose by, where there are fifty or more.
 HELD_OUT = 5
-#: Of the part that is foretold of them.
+#: To which the part of their differences that is foretold is compared.
 DIGITS = 2
+#: Of a fit.
 PRECISION = 1e-8
 
 
