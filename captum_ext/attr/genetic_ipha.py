@@ -108,12 +108,12 @@ class GeneticIPHA(PerturbationAttribution):
         patience: int = 10,
         objective: str = "preserve",
         sparsity: float = 0.0,
-        strategy: str = "genetic",
         attribution: str = "effect",
         probabilities: ProbabilitiesLike | None = "auto",
         perturbations_per_eval: int | None = None,
         generator: GeneratorLike = None,
         show_progress: bool = False,
+        strategy: str = "genetic",
     ) -> Any:
         """Takes Captum's arguments; the others are:
 
@@ -139,9 +139,6 @@ class GeneticIPHA(PerturbationAttribution):
                 what to delete for a low one (1 - score counts), ``"both"`` for the mean of the two,
                 with two passes for each mask.
             sparsity: the price of keeping (or deleting) all features, in units of the score.
-            strategy: ``"genetic"``, or ``"hill_climbing"``, where each mask of the population goes
-                on by itself: some features flip, at least one, and it stays as it was where that
-                is no gain.
             attribution: ``"effect"``, ``"mask"`` or ``"frequency"``: see :meth:`MaskSearch
                 <captum_ext.perturbation.mask_search.MaskSearch.attribution>`.
             probabilities: what the score is a target of: ``"softmax"`` of the outputs, ``"given"``,
@@ -152,6 +149,9 @@ class GeneticIPHA(PerturbationAttribution):
                 chooses by device and size.
             generator: seed or torch.Generator of what is drawn.
             show_progress: a bar on stderr.
+            strategy: ``"genetic"``, or ``"hill_climbing"``, where each mask of the population goes
+                on by itself: some features flip, at least one, and it stays as it was where that
+                is no gain.
 
         Returns:
             Attributions like ``inputs``. Effects are those on the score or on its log-odds, on

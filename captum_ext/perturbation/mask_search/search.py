@@ -80,7 +80,17 @@ class _Group:
         trails: of the examples, by their numbers.
         plan: how to search.
         seed: of what is drawn.
+
+    Attributes:
+        active: the numbers of the examples whose search goes on.
+        masks: ``[B, P, G]``, what is tried next for these.
+        origins: likewise, where each of the masks comes from; None where it is drawn.
+        fresh: ``[B, P]``, which of the masks have not been tried before.
     """
+
+    masks: Tensor
+    origins: Tensor | None
+    fresh: Tensor
 
     def __init__(self, trails: dict[int, Trail], plan: Plan, seed: int) -> None:
         self.plan, self.trails = plan, trails
@@ -93,7 +103,7 @@ class _Group:
         self.population: Population | None = None
 
     def propose(self) -> None:
-        """Makes what is tried next: ``masks [B, P, G]`` for the active examples.
+        """Makes what is tried next.
 
         No mask is tried twice: one that is known gets another gene flipped, the one whose effect
         is known the least; and so on, where that one is known, too.
