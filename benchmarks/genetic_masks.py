@@ -23,7 +23,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass
 from itertools import islice, product
 from pathlib import Path
 from statistics import mean
@@ -32,7 +32,7 @@ import torch
 from torch import nn
 
 from benchmarks.mask_attributions import PARTITIONS
-from benchmarks.record import Record
+from benchmarks.record import Record, case_of, gather
 from benchmarks.subjects import (
     Picture,
     add_arguments,
@@ -84,8 +84,7 @@ class Case:
     @property
     def key(self) -> str:
         """Eight hexadecimal digits that differ from those of another case."""
-        own = astuple(self)[: len(fields(Case))]
-        return hashlib.sha256(repr(own).encode()).hexdigest()[:8]
+        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class Row(Case):
 
     @property
     def case(self) -> Case:
-        return Case(*astuple(self)[: len(fields(Case))])
+        return case_of(self, Case)
 
 
 def cases(
@@ -183,6 +182,27 @@ def found(
     return row, search
 
 
+def rows(args: argparse.Namespace) -> Iterator[Row]:
+    """All rows that were asked for: those of the record, and the others, which it then has too."""
+    classifier = load_model(args.model, args.weights)
+    model = nn.Sequential(classifier, nn.Softmax(dim=1)).eval().to(args.device)
+    sources = [pictures(source, args.size, args.out / "data") for source in args.images]
+    chosen = [each for source in sources for each in islice(source, args.limit)]
+    figures = args.out / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    record = Record(args.out / "genetic_masks.csv", Row)
+    asked = list(cases(model, fingerprint(*model.state_dict().values()), chosen, args))
+    for number, (picture, case) in enumerate(asked, start=1):
+        if case not in record.rows:
+            name = f"{case.image}_{case.features}_{case.constant}"
+            print(f"{number}/{len(asked)} {name}", file=sys.stderr)
+            row, search = found(model, picture, case, args)
+            title = f"{case.image}: class {case.target}, {case.features}, {case.constant}"
+            compare_images(search, title=title).savefig(figures / f"{name}_{case.key}.png")
+            record.add(row)
+        yield record.rows[case]
+
+
 def table(rows: Sequence[Row]) -> str:
     """Means over the images, a line for each partition and constant."""
     lines = [
@@ -218,33 +238,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("genetic_masks"), help="output folder")
     args = parser.parse_args()
-    rows: list[Row] = []
-    try:
-        classifier = load_model(args.model, args.weights)
-        model = nn.Sequential(classifier, nn.Softmax(dim=1)).eval().to(args.device)
-        sources = [pictures(source, args.size, args.out / "data") for source in args.images]
-        chosen = [each for source in sources for each in islice(source, args.limit)]
-        (args.out / "figures").mkdir(parents=True, exist_ok=True)
-        record = Record(args.out / "genetic_masks.csv", Row)
-        weights = fingerprint(*model.state_dict().values())
-        asked = list(cases(model, weights, chosen, args))
-        for number, (picture, case) in enumerate(asked, start=1):
-            if case not in record.rows:
-                name = f"{case.image}_{case.features}_{case.constant}"
-                print(f"{number}/{len(asked)} {name}", file=sys.stderr)
-                row, search = found(model, picture, case, args)
-                title = f"{case.image}: class {case.target}, {case.features}, {case.constant}"
-                figure = compare_images(search, title=title)
-                figure.savefig(args.out / "figures" / f"{name}_{case.key}.png")
-                record.add(row)
-            rows.append(record.rows[case])
-    except (OSError, ValueError, RuntimeError) as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on with the record", file=sys.stderr)
-    if not rows:
-        sys.exit("no image, no mask")
-    print(table(rows))
+    print(table(gather(parser, rows(args))))
     print(f"written to {args.out}: figures, genetic_masks.csv")
 
 

@@ -20,16 +20,17 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import torch
 from skimage.segmentation import slic
 from torch import Tensor, nn
 
-from benchmarks.record import Record
+from benchmarks.record import Record, case_of, gather
+from benchmarks.side_by_side import with_error
 from benchmarks.subjects import (
     Picture,
     add_arguments,
@@ -86,7 +87,7 @@ class Row(Case):
 
     @property
     def case(self) -> Case:
-        return Case(*astuple(self)[: len(fields(Case))])
+        return case_of(self, Case)
 
 
 def slic_mask(image: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ def attributions(
             target,
             feature_mask=PARTITIONS[features](image),
             # The first generation is drawn.
-            n_generations=max(1, evaluations // POPULATION - 1),
+            n_generations=evaluations // POPULATION - 1,
             population_size=POPULATION,
             threshold=None,
             generator=seed,
@@ -167,20 +168,21 @@ def table(rows: Sequence[Row]) -> str:
     lines = [f"{'':22}{'images':>8}{'passes':>9}{'seconds':>9}{'SRG':>17}"]
     for features, method in dict.fromkeys((row.features, row.method) for row in rows):
         own = [row for row in rows if (row.features, row.method) == (features, method)]
-        gains = [row.srg for row in own]
-        error = f" ± {stdev(gains) / len(gains) ** 0.5:.3f}" if len(gains) > 1 else ""
         title = f"{features:8}{method}" if features in PARTITIONS else method
         lines.append(
             f"{title:22}{len(own):8}{mean(row.passes for row in own):9.0f}"
-            f"{mean(row.seconds for row in own):9.1f}{f'{mean(gains):.3f}{error}':>17}"
+            f"{mean(row.seconds for row in own):9.1f}{with_error([row.srg for row in own]):>17}"
         )
     return "\n".join(lines)
 
 
-def rows(
-    model: nn.Module, chosen: Sequence[Picture], record: Record[Row], args: argparse.Namespace
-) -> Iterator[Row]:
+def rows(args: argparse.Namespace) -> Iterator[Row]:
     """All rows that were asked for: those of the record, and the others, which it then has too."""
+    model = nn.Sequential(load_model(args.model, args.weights), nn.Softmax(dim=1)).eval()
+    found = [each for source in args.images for each in pictures(source, args.size)]
+    chosen = found[:: args.every]
+    args.out.mkdir(parents=True, exist_ok=True)
+    record = Record(args.out / "mask_attributions.csv", Row)
     weights = fingerprint(*model.state_dict().values())
     for number, picture in enumerate(chosen, start=1):
         pixels = fingerprint(picture.image)
@@ -216,21 +218,7 @@ def main() -> None:
     parser.add_argument("--seed", type=at_least(0), default=0, help="of searches and samples")
     parser.add_argument("--out", type=Path, default=Path("mask_attributions"), help="output folder")
     args = parser.parse_args()
-    found: list[Row] = []
-    try:
-        model = nn.Sequential(load_model(args.model, args.weights), nn.Softmax(dim=1)).eval()
-        chosen = [each for source in args.images for each in pictures(source, args.size)]
-        args.out.mkdir(parents=True, exist_ok=True)
-        record = Record(args.out / "mask_attributions.csv", Row)
-        for row in rows(model, chosen[:: args.every], record, args):
-            found.append(row)
-    except (OSError, ValueError, RuntimeError) as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on with the record", file=sys.stderr)
-    if not found:
-        sys.exit("no image, no table")
-    print(table(found))
+    print(table(gather(parser, rows(args))))
     print(f"written to {args.out}: mask_attributions.csv")
 
 

@@ -1,7 +1,8 @@
-"""A CSV of rows that a benchmark goes on with after an interruption."""
+"""Rows of a benchmark, and the CSV with which it goes on after an interruption."""
 
 from __future__ import annotations
 
+import argparse
 import csv
 import sys
 from collections.abc import Iterable
@@ -79,6 +80,39 @@ class Record(Generic[R]):
     def _row_of(self, values: list[str]) -> R:
         pairs = zip(fields(self.kind), values, strict=True)
         return self.kind(*(_KINDS[str(field.type)](value) for field, value in pairs))
+
+
+C = TypeVar("C")
+
+
+def case_of(row: Any, kind: type[C]) -> C:
+    """The case that a row begins with.
+
+    Args:
+        row: a dataclass that inherits the fields of ``kind``.
+        kind: of the case, a dataclass.
+    """
+    return kind(*astuple(row)[: len(fields(kind))])  # type: ignore[arg-type]
+
+
+def gather(parser: argparse.ArgumentParser, rows: Iterable[R]) -> list[R]:
+    """All rows, or those before an interruption; a bad argument ends the program with its reason.
+
+    Args:
+        parser: whose arguments the rows follow.
+        rows: as they are found.
+    """
+    found = []
+    try:
+        for row in rows:
+            found.append(row)
+    except (OSError, ValueError, RuntimeError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on with the record", file=sys.stderr)
+    if not found:
+        sys.exit("there is no row")
+    return found
 
 
 def _first_line(path: Path) -> bytes:

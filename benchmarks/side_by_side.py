@@ -187,12 +187,12 @@ def table(cells: Sequence[Cell]) -> str:
         delta = f"{f'{mean(deltas):.2g}' if deltas else '-':>9}" if tells_delta else ""
         lines.append(
             f"{title:24}{mean(c.forward for c in own):9.0f}{mean(c.backward for c in own):10.0f}"
-            f"{mean(c.seconds for c in own):9.1f}{delta}{_with_error([c.srg for c in own]):>16}"
+            f"{mean(c.seconds for c in own):9.1f}{delta}{with_error([c.srg for c in own]):>16}"
         )
     return "\n".join(lines)
 
 
-def _with_error(values: Sequence[float]) -> str:
+def with_error(values: Sequence[float]) -> str:
     """The mean, and its standard error where there are several."""
     error = f" ± {stdev(values) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
     return f"{mean(values):.3f}{error}"

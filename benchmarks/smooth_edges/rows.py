@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass
+
+from benchmarks.record import case_of
 
 #: Stands for the number of samples of a sampler that has one of its own.
 OWN_NUMBER = 0
@@ -70,7 +72,7 @@ class Row(Case):
 
     @property
     def case(self) -> Case:
-        return Case(*astuple(self)[: len(fields(Case))])
+        return case_of(self, Case)
 
 
 def skipped(case: Case, target: int, n_segments: int, error: Exception) -> Row:

@@ -42,7 +42,7 @@ from captum_ext.perturbation.mask_search import (
     search_masks,
 )
 from captum_ext.perturbation.probabilities import Probabilities, ProbabilitiesLike
-from captum_ext.perturbation.regions import Features, masked_regions
+from captum_ext.perturbation.regions import features_of, masked_regions
 from captum_ext.perturbation.rows import perturb_each
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution
@@ -287,17 +287,10 @@ def _examples(inputs: Tensors, baselines: Tensors, feature_mask: Any) -> list[Ke
     elif any(mask is None for mask in masks):
         raise ValueError("feature_mask must hold a mask for each input, or none for all")
     columns = [masked_regions(mask, x) for mask, x in zip(masks, inputs, strict=True)]
-    examples: list[KeptExample] = []
-    features: dict[tuple[int, ...], Features] = {}
-    for number, regions in enumerate(zip(*columns, strict=True)):
-        # The same regions again need not be counted again.
-        key = tuple(map(id, regions))
-        if key not in features:
-            features[key] = Features(regions)
-        # Copies: a search goes on to show its example when the caller has changed the inputs.
-        xs, fills = ([x[number].clone() for x in tensors] for tensors in (inputs, baselines))
-        examples.append(KeptExample(xs, fills, features[key]))
-    return examples
+    # Copies: a search goes on to show its example when the caller has changed the inputs.
+    copies = ([x.clone() for x in tensors] for tensors in (inputs, baselines))
+    rows = (zip(*tensors, strict=True) for tensors in copies)
+    return [KeptExample(*each) for each in zip(*rows, features_of(columns), strict=True)]
 
 
 def _defaults(inputs: Tensors, resolution: Resolution, seed: int) -> dict[str, Any]:

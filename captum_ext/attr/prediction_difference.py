@@ -37,6 +37,7 @@ from captum_ext.perturbation.regions import (
     Features,
     Regions,
     Windows,
+    features_of,
     masked_regions,
     window_lengths,
 )
@@ -263,14 +264,7 @@ def _features(
         size = window_lengths(shape, one, "sliding_window_shapes", channels=one[0])
         steps = window_lengths(stride, one, "strides", channels=size[0])
         columns.append([Windows(one, size, steps, x.device)] * len(x))
-    found: list[Features] = []
-    for regions in zip(*columns, strict=True):
-        # The same windows again need not be counted again.
-        alike = found and all(
-            new is old for new, old in zip(regions, found[-1].regions, strict=True)
-        )
-        found.append(found[-1] if alike else Features(regions))
-    return found
+    return features_of(columns)
 
 
 def _one_for_each_window(value: Any, name: str, n_inputs: int) -> tuple[Any, ...]:

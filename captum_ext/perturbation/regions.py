@@ -230,6 +230,23 @@ class Features:
         )
 
 
+def features_of(regions: Sequence[Sequence[Regions]]) -> list[Features]:
+    """The features of each example, from each input's regions of each example.
+
+    Example:
+        >>> own = MaskedRegions(torch.tensor([0, 1]))
+        >>> first, second = features_of([[own, own]])
+        >>> first is second
+        True
+    """
+    found: list[Features] = []
+    for each in zip(*regions, strict=True):
+        # The same regions again need not be counted again.
+        alike = found and all(new is old for new, old in zip(each, found[-1].regions, strict=True))
+        found.append(found[-1] if alike else Features(each))
+    return found
+
+
 def masked_regions(mask: Any, x: Tensor) -> list[MaskedRegions]:
     """The features of each example of a batch, from Captum's form of a mask.
 

@@ -136,8 +136,10 @@ def test_effects_add_up_in_the_log_odds_of_a_logistic_score():
 def test_the_archive_holds_each_mask_once_however_large():
     masks = random_masks(40, 50176)
     archive = Archive(50176)
-    assert archive.enter(masks[:30], [DRAWN] * 30).all()
-    assert archive.enter(masks[20:], [0] * 20).tolist() == [False] * 10 + [True] * 10
+    assert archive.enter(masks[:30], [DRAWN] * 30)[1].all()
+    places, new = archive.enter(masks[20:], [0] * 20)
+    assert places.tolist() == list(range(20, 40))
+    assert new.tolist() == [False] * 10 + [True] * 10
     archive.tell(torch.arange(30.0))
     archive.tell(torch.arange(30.0, 40.0))
     assert torch.equal(archive.masks([35, 3]), masks[[35, 3]])
@@ -153,7 +155,7 @@ def test_what_was_set_aside_counts_when_the_search_comes_to_it():
     masks = torch.tensor([[True, True], [False, True]])
     archive.enter(masks[:1], [ASIDE])
     archive.enter(masks[1:], [DRAWN])
-    assert not archive.enter(masks[:1], [1]).any()
+    assert not archive.enter(masks[:1], [1])[1].any()
     assert archive.origins == [1, DRAWN]
 
 

@@ -34,10 +34,11 @@ class Archive:
     Example:
         >>> archive = Archive(3)
         >>> masks = torch.tensor([[1, 0, 0], [0, 1, 1], [1, 0, 0]]).bool()
-        >>> archive.enter(masks, [DRAWN] * 3)
+        >>> places, new = archive.enter(masks, [DRAWN] * 3)
+        >>> new
         tensor([ True,  True, False])
         >>> archive.tell(torch.tensor([0.25, 0.5]))
-        >>> archive.scores[archive.places(masks)]
+        >>> archive.scores[places]
         tensor([0.2500, 0.5000, 0.2500], dtype=torch.float64)
     """
 
@@ -58,17 +59,18 @@ class Archive:
         """The numbers ``[n]`` of masks ``[n, G]`` that have been entered."""
         return torch.tensor([self._numbers[key] for key in keys_of(masks)])
 
-    def enter(self, masks: Tensor, origins: list[int]) -> Tensor:
+    def enter(self, masks: Tensor, origins: list[int]) -> tuple[Tensor, Tensor]:
         """Enters those of the masks ``[n, G]`` that are new; their scores are told later.
 
         Returns:
-            Which ones are new ``[n]``.
+            The number of each mask ``[n]``, and which ones are new ``[n]``.
         """
         packed = _pack(masks)
         start = len(self.origins)
-        new = []
+        places, new = [], []
         for key, origin in zip(_keys(packed), origins, strict=True):
             number = self._numbers.setdefault(key, len(self.origins))
+            places.append(number)
             new.append(number == len(self.origins))
             if new[-1]:
                 self.origins.append(origin)
@@ -78,7 +80,7 @@ class Archive:
             self._bits = np.concatenate([self._bits, np.empty_like(self._bits)])
             self._scores = np.concatenate([self._scores, np.empty_like(self._scores)])
         self._bits[start : len(self.origins)] = packed[new]
-        return torch.tensor(new)
+        return torch.tensor(places), torch.tensor(new)
 
     def tell(self, scores: Tensor) -> None:
         """The scores of the masks that were new, in their order."""

@@ -105,8 +105,8 @@ def _steps(archive: Archive) -> tuple[csr_matrix, np.ndarray, Tensor]:
     weights = [torch.zeros(0).double()]
     compared = [torch.zeros(2, 0).long()]
     for own, others, step in archive.steps():
-        weight = step.abs().sum(1, dtype=torch.float64).clamp(min=1).rsqrt()
-        blocks.append(csr_matrix(step.numpy()).multiply(weight.numpy()[:, None]).tocsr())
+        block, weight = _weighted(step)
+        blocks.append(block)
         weights.append(weight)
         compared.append(torch.stack([own, others]))
     return vstack(blocks).tocsr(), torch.cat(weights).numpy(), torch.cat(compared, dim=1)
@@ -119,9 +119,15 @@ def _drawn(archive: Archive, values: Tensor) -> tuple[csr_matrix, np.ndarray]:
         return csr_matrix((0, archive.n_genes)), np.zeros(0)
     step = archive.masks(numbers.tolist()).double()
     step -= step.mean(0)
-    weights = step.abs().sum(1).clamp(min=1).rsqrt()
+    block, weights = _weighted(step)
     own = values[numbers]
-    return csr_matrix((step * weights[:, None]).numpy()), ((own - own.mean()) * weights).numpy()
+    return block, ((own - own.mean()) * weights).numpy()
+
+
+def _weighted(step: Tensor) -> tuple[csr_matrix, Tensor]:
+    """Differences ``[n, G]``, each the less the more genes it has, and their weights ``[n]``."""
+    weights = step.abs().sum(1, dtype=torch.float64).clamp(min=1).rsqrt()
+    return csr_matrix(step.numpy()).multiply(weights.numpy()[:, None]).tocsr(), weights
 
 
 def _fit(steps: csr_matrix, gains: np.ndarray, shrinkage: float) -> np.ndarray:

@@ -30,9 +30,11 @@ Show = Callable[[Sequence[Request]], list[Tensor]]
 class Trail:
     """What a search has found for one example.
 
+    Args:
+        live: ``[G]`` of bool, the genes that can matter; the others are never kept.
+
     Attributes:
         archive: all that the model was shown.
-        live: ``[G]`` of bool, the genes that can matter; the others are never kept.
         best: the fittest mask ``[G]``.
         best_fitness, mean_fitness: of the population, after each generation; the first is drawn.
         evaluations: masks shown up to then.
@@ -42,15 +44,21 @@ class Trail:
         tried: the masks that have been in a generation.
     """
 
-    archive: Archive
     live: Tensor
-    best: Tensor
-    elite: Tensor
-    known: Tensor
+    archive: Archive = field(init=False)
+    best: Tensor = field(init=False)
+    elite: Tensor = field(init=False)
+    known: Tensor = field(init=False)
     tried: set[bytes] = field(default_factory=set)
     best_fitness: list[float] = field(default_factory=list)
     mean_fitness: list[float] = field(default_factory=list)
     evaluations: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        n_genes = len(self.live)
+        self.archive = Archive(n_genes)
+        self.best = torch.zeros_like(self.live)
+        self.elite, self.known = torch.zeros(2, n_genes, dtype=torch.float64)
 
     @property
     def level(self) -> bool:
@@ -65,12 +73,6 @@ class Trail:
     def exhausted(self) -> bool:
         """Whether there is no mask left to try."""
         return int(self.live.sum()) < FEW and len(self.tried) >= 2 ** int(self.live.sum())
-
-
-def trail_of(live: Tensor) -> Trail:
-    """One that has not begun. ``live`` is ``[G]``."""
-    n_genes = len(live)
-    return Trail(Archive(n_genes), live, torch.zeros_like(live), *torch.zeros(2, n_genes).double())
 
 
 class _Group:
@@ -126,7 +128,8 @@ class _Group:
         """Flips genes of masks ``[P, G]`` that have been tried; tells which ones are now new."""
         order = self.order[trail.live[self.order]]
         genes = order[trail.known[order].argsort(stable=True)]
-        fresh = _first_of(masks, trail.tried)
+        keys = keys_of(masks)
+        fresh = _first_of(keys, trail.tried)
         turn = 0
         for _ in range(TRIES):
             rows = (~fresh).nonzero()[:, 0]
@@ -134,8 +137,9 @@ class _Group:
                 break
             masks[rows, genes[torch.arange(turn, turn + len(rows)) % len(genes)]] ^= True
             turn += len(rows)
-            fresh = _first_of(masks, trail.tried)
-        trail.tried.update(keys_of(masks))
+            keys = keys_of(masks)
+            fresh = _first_of(keys, trail.tried)
+        trail.tried.update(keys)
         return fresh
 
     def requests(self) -> list[tuple[int, Tensor, list[int]]]:
@@ -151,14 +155,12 @@ class _Group:
             found.append((number, shown, origins))
         return found
 
-    def settle(self) -> None:
-        """Takes over what came out."""
+    def settle(self, places: dict[int, Tensor]) -> None:
+        """Takes over what came out; ``places`` tell where each example's archive has it."""
         fitness = []
         for row, number in enumerate(self.active):
             trail, masks = self.trails[number], self.masks[row]
-            shown = self.plan.shown(masks, trail.live)
-            scores = trail.archive.rounded(trail.archive.places(shown))
-            own = self.plan.fitness(masks, scores)
+            own = self.plan.fitness(masks, trail.archive.rounded(places[number]))
             fitness.append(torch.where(self.fresh[row], own, NEVER))
             if self.origins is not None:
                 step = (masks != self.origins[row]).double()
@@ -217,7 +219,7 @@ def search_masks(
         >>> trail.best[:3].tolist(), trail.best_fitness[-1]
         ([True, True, True], 1.0)
     """
-    trails = dict(enumerate(map(trail_of, live)))
+    trails = dict(enumerate(map(Trail, live)))
     ends = [torch.stack([own, torch.zeros_like(own)]) for own in live]
     _ask(show, trails, [(number, both, [ASIDE] * 2) for number, both in enumerate(ends)])
     groups = [
@@ -230,9 +232,9 @@ def search_masks(
             break
         for group in going:
             group.propose()
-        _ask(show, trails, [each for group in going for each in group.requests()])
+        places = _ask(show, trails, [each for group in going for each in group.requests()])
         for group in going:
-            group.settle()
+            group.settle(places)
         on_generation()
     last = []
     for number, trail in trails.items():
@@ -244,11 +246,11 @@ def search_masks(
     return list(trails.values())
 
 
-def _first_of(masks: Tensor, tried: set[bytes]) -> Tensor:
-    """Which of the masks ``[n, G]`` have not been tried, nor stand before among these: ``[n]``."""
+def _first_of(keys: Sequence[bytes], tried: set[bytes]) -> Tensor:
+    """Which of the keys have not been tried, nor stand before among these: ``[n]``."""
     seen: set[bytes] = set()
     first = []
-    for key in keys_of(masks):
+    for key in keys:
         first.append(key not in tried and key not in seen)
         seen.add(key)
     return torch.tensor(first)
@@ -256,12 +258,13 @@ def _first_of(masks: Tensor, tried: set[bytes]) -> Tensor:
 
 def _ask(
     show: Show, trails: dict[int, Trail], requests: Sequence[tuple[int, Tensor, list[int]]]
-) -> None:
-    """Shows the model those masks that are new to it."""
-    unknown = []
+) -> dict[int, Tensor]:
+    """Shows the model those masks that are new to it; tells the places of all in their archives."""
+    places, unknown = {}, []
     for number, masks, origins in requests:
-        new = trails[number].archive.enter(masks, origins)
+        places[number], new = trails[number].archive.enter(masks, origins)
         if new.any():
             unknown.append((number, masks[new]))
     for (number, _), scores in zip(unknown, show(unknown) if unknown else [], strict=True):
         trails[number].archive.tell(scores)
+    return places

@@ -34,7 +34,8 @@ class Population:
         Of equals, the first ones.
         """
         order = self.fitness.argsort(dim=1, descending=True, stable=True)[:, :count]
-        return _take(self.masks, order), self.fitness.gather(1, order)
+        rows = order[..., None].expand(-1, -1, self.masks.shape[2])
+        return self.masks.gather(1, rows), self.fitness.gather(1, order)
 
 
 class Strategy(ABC):
@@ -92,9 +93,7 @@ class Genetic(Strategy):
     def settle(self, population: Population, children: Population) -> Population:
         masks = torch.cat([population.masks, children.masks], dim=1)
         fitness = torch.cat([population.fitness, children.fitness], dim=1)
-        order = fitness.argsort(dim=1, descending=True, stable=True)
-        order = order[:, : population.fitness.shape[1]]
-        return Population(_take(masks, order), fitness.gather(1, order))
+        return Population(*Population(masks, fitness).best(population.fitness.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,3 @@ class HillClimbing(Strategy):
 def flips(size: int, n_genes: int, probability: float, generator: torch.Generator) -> Tensor:
     """Which genes flip ``[size, G]``, each with the same probability."""
     return torch.rand(size, n_genes, generator=generator) < probability
-
-
-def _take(masks: Tensor, order: Tensor) -> Tensor:
-    return masks.gather(1, order[..., None].expand(-1, -1, masks.shape[2]))
