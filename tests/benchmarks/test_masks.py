@@ -53,6 +53,27 @@ def test_pictures_come_from_files_folders_and_arrays(load, tmp_path, arrays):
         )
 
 
+def test_cifar10_is_taken_from_torchvision(load, tmp_path, monkeypatch):
+    subjects = load("subjects")
+    asked = {}
+
+    class Cifar10:
+        data = np.full((2, 32, 32, 3), 51, dtype=np.uint8)
+        targets = (7, 2)
+
+        def __init__(self, root, **settings):
+            asked.update(settings, root=root)
+
+    monkeypatch.setattr(subjects.torchvision.datasets, "CIFAR10", Cifar10)
+    found = list(subjects.pictures("cifar10", None, tmp_path))
+    assert asked == {"root": tmp_path, "train": False, "download": True}
+    assert [(picture.name, picture.label) for picture in found] == [
+        ("cifar10_00000", 7),
+        ("cifar10_00001", 2),
+    ]
+    assert found[0].image.unique().tolist() == pytest.approx([0.2])
+
+
 def test_what_holds_no_images_is_refused(load, tmp_path):
     subjects = load("subjects")
     np.savez(tmp_path / "other.npz", images=np.zeros((1, 4, 4, 3)))
