@@ -12,7 +12,6 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import skimage.data
 import torch
 import torchvision
 from PIL import Image
@@ -21,11 +20,10 @@ from torch import Tensor, nn
 from benchmarks.resnet20 import ResNet20
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
 from captum_ext.forward import Preprocessed
+from captum_ext.image_files import find_images, open_image, read_image
 
-#: Photographs that ship inside scikit-image, taken where no files are given.
+#: Those of :data:`captum_ext.image_files.EMBEDDED` that are taken where no files are given.
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
-#: Files of a folder that are images.
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp")
 #: The model that is not torchvision's.
 OWN_MODELS: dict[str, Callable[..., nn.Module]] = {"resnet20_cifar10": ResNet20}
 
@@ -47,14 +45,10 @@ class Picture:
 
 def photograph(source: str | Path, size: int | None) -> Tensor:
     """``[3, size, size]`` in [0, 1], resized, not cropped; None leaves it as large as it is."""
-    if source in PHOTOGRAPHS:
-        image = Image.fromarray(getattr(skimage.data, str(source))())
-    else:
-        image = Image.open(source)
-    image = image.convert("RGB")
+    image = open_image(source)
     if size is not None:
         image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return _channels_first(np.array(image))
+    return read_image(image)
 
 
 def pictures(source: str, size: int | None, root: Path = Path("data")) -> Iterator[Picture]:
@@ -68,7 +62,7 @@ def pictures(source: str, size: int | None, root: Path = Path("data")) -> Iterat
         root: where CIFAR-10 is, or will be.
 
     Raises:
-        ValueError: a folder without images, an ``.npz`` of something else.
+        ValueError: a file that is no image, a folder without images, an ``.npz`` of something else.
     """
     path = Path(source)
     if source == "cifar10":
@@ -92,14 +86,9 @@ def pictures(source: str, size: int | None, root: Path = Path("data")) -> Iterat
         if len(images) != len(labels):
             raise ValueError(f"{source} must hold as many labels as its {len(images)} images")
         yield from _of_arrays(path.stem, images, labels, size)
-    elif path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        if not files:
-            raise ValueError(f"{source} must hold image files ({', '.join(SUFFIXES)}); none is")
-        for file in files:
-            yield Picture(file.stem, photograph(file, size))
     else:
-        yield Picture(path.stem, photograph(source, size))
+        for file in find_images(source):
+            yield Picture(Path(file).stem, photograph(file, size))
 
 
 def _of_arrays(

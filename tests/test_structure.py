@@ -7,9 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    ("checks", "randomness", "passes", "targets", "layers"),
+    ("checks", "image_files", "randomness", "passes", "targets", "layers", "suitable"),
     ("forward", "baselines", "perturbation", "call_model", "spec"),
-    ("path",),
+    ("path", "models"),
     ("attr",),
     ("builtins",),
     ("registry",),

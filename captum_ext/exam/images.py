@@ -5,28 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import skimage.data
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from skimage.color import rgb2gray
 from skimage.transform import resize
 from torch import Tensor
 
 from captum_ext.checks import check_int
 from captum_ext.exam.center_pixel import WHITE
+from captum_ext.image_files import HIGHEST_16_BIT, open_image
 
-#: Photographs that ship inside scikit-image.
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee")
-#: Names that :func:`gray_levels` knows beside paths.
-IMAGES = (*PHOTOGRAPHS, "random")
+#: Names that the images of an exam take turns among.
+IMAGES = ("astronaut", "chelsea", "coffee", "random")
 
 
 def gray_levels(source: str | Path, size: int, n_classes: int = 256, seed: int = 0) -> Tensor:
     """An image whose every pixel is one of ``n_classes`` gray levels.
 
     Args:
-        source: ``"astronaut"``, ``"chelsea"``, ``"coffee"``, ``"random"`` (each pixel uniform over
-            the levels), or the path of an image file.
+        source: ``"random"`` (each pixel uniform over the levels), ``"astronaut"``, ``"chelsea"``,
+            ``"coffee"``, ``"rocket"``, or the path of an image file.
         size: height and width in pixels; the image is resized, not cropped.
         n_classes: number of levels; level c is the value c / 255.
         seed: of the random image.
@@ -35,7 +32,7 @@ def gray_levels(source: str | Path, size: int, n_classes: int = 256, seed: int =
         ``[1, 1, size, size]`` in float64.
 
     Raises:
-        ValueError: the file cannot be read as an image.
+        ValueError: see :func:`captum_ext.image_files.open_image`.
 
     Example:
         >>> gray_levels("chelsea", 9).shape
@@ -107,20 +104,8 @@ def exam_images(
 
 def _gray(source: str | Path) -> np.ndarray:
     """``[H, W]`` in [0, 1]."""
-    if source in PHOTOGRAPHS:
-        gray: np.ndarray = rgb2gray(getattr(skimage.data, str(source))())
-        return gray
-    try:
-        with Image.open(source) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode in ("I", "F"):
-                raise ValueError(f"mode {picture.mode!r} has no fixed range of gray")
-            if picture.mode.startswith("I;16"):
-                return np.asarray(picture, dtype=np.float64) / 65535
-            return rgb2gray(np.asarray(picture.convert("RGB")))
-    except FileNotFoundError:
-        raise ValueError(
-            f"image {str(source)!r} does not exist; give a path or one of {', '.join(IMAGES)}"
-        ) from None
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"image {str(source)!r} cannot be read as an image: {error}") from error
+    picture = open_image(source)
+    if picture.mode == "I;16":
+        return np.asarray(picture, dtype=np.float64) / HIGHEST_16_BIT
+    gray: np.ndarray = rgb2gray(np.asarray(picture))
+    return gray

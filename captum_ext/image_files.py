@@ -1,0 +1,259 @@
+"""Pictures as tensors: from files of every common kind, PIL images and arrays.
+
+Every error is one line that names the image and says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from io import BufferedReader
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+#: Photographs that ship inside scikit-image, known by name.
+EMBEDDED = ("astronaut", "chelsea", "coffee", "rocket")
+#: Files of a folder that are images.
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+#: No larger image is decoded. Pillow warns from this number on.
+MAX_PIXELS = 89_478_485
+#: White in a 16-bit image.
+HIGHEST_16_BIT = 65_535
+#: Formats whose mode "I" is 16 bits in a wider integer.
+_16_BIT_FORMATS = ("PNG", "PPM")
+_MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa")
+
+
+def read_image(source: str | Path | Image.Image | np.ndarray) -> Tensor:
+    """A picture in RGB.
+
+    Args:
+        source: what :func:`open_image` takes, or an array ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]``
+            or ``[H, W, 4]`` (the last with alpha) of uint8, or of floats in [0, 1].
+
+    Returns:
+        ``[3, H, W]`` in float32 in [0, 1].
+
+    Raises:
+        TypeError: the source is none of these.
+        ValueError: as :func:`open_image`; an array of another shape, dtype or range.
+
+    Example:
+        >>> read_image("chelsea").shape
+        torch.Size([3, 300, 451])
+        >>> read_image(np.array([[0, 51]], dtype=np.uint8))[:, 0, 1]
+        tensor([0.2000, 0.2000, 0.2000])
+    """
+    if isinstance(source, np.ndarray):
+        return _of_array(source)
+    picture = open_image(source)
+    highest = HIGHEST_16_BIT if picture.mode == "I;16" else 255
+    return _channels_first(np.array(picture, dtype=np.float32) / np.float32(highest))
+
+
+def open_image(source: str | Path | Image.Image) -> Image.Image:
+    """A decoded picture: upright, the first of its frames, its transparent parts over white.
+
+    Args:
+        source: a path, a name of :data:`EMBEDDED` (a ``Path`` is never a name), or a PIL image.
+
+    Returns:
+        An image of mode ``"RGB"``, or of mode ``"I;16"`` if it is gray with 16 bits.
+
+    Raises:
+        TypeError: the source is none of these.
+        ValueError: nothing is there, or a folder, or an empty file; it cannot be decoded, has more
+            than :data:`MAX_PIXELS` pixels, or values without a fixed range.
+
+    Example:
+        >>> open_image("coffee").size
+        (600, 400)
+        >>> open_image("tea.png")
+        Traceback (most recent call last):
+        ...
+        ValueError: image 'tea.png' does not exist; give a path or one of astronaut, chelsea,
+        coffee, rocket
+    """
+    if isinstance(source, str) and source in EMBEDDED:
+        return Image.fromarray(getattr(skimage.data, source)())
+    with warnings.catch_warnings():
+        # What Pillow warns of is harmless, or an error later on.
+        warnings.simplefilter("ignore")
+        if isinstance(source, Image.Image):
+            return _decoded(source, "image")
+        if isinstance(source, (str, os.PathLike)):
+            return _of_file(source)
+    names = ", ".join(EMBEDDED)
+    raise TypeError(
+        f"image must be a path, one of {names}, or a PIL image; got {type(source).__name__}"
+    )
+
+
+def find_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    """The images that files, folders and names stand for, each once.
+
+    Args:
+        sources: files, which stay as they are; folders, which become their files that end in one of
+            :data:`SUFFIXES`, sorted, without hidden ones and those of inner folders; names of
+            :data:`EMBEDDED`, which stay as they are, unless there is a file of that name: it
+            becomes a ``Path``. One of them need not be in a list.
+
+    Returns:
+        What :func:`open_image` and :func:`read_image` take.
+
+    Raises:
+        ValueError: a source that does not exist, a folder without images.
+
+    Example:
+        >>> find_images(["rocket", "coffee", "rocket"])
+        ['rocket', 'coffee']
+    """
+    if isinstance(sources, (str, os.PathLike)):
+        sources = [sources]
+    found: dict[str | Path, str | Path] = {}
+    for source in sources:
+        for image in _images_of(source):
+            named = isinstance(image, str) and image in EMBEDDED
+            found.setdefault(image if named else Path(image).resolve(), image)
+    return list(found.values())
+
+
+def _images_of(source: str | Path) -> list[str | Path]:
+    if isinstance(source, str) and source in EMBEDDED:
+        return [Path(source) if os.path.isfile(source) else source]
+    if not os.path.isdir(source):
+        if not os.path.exists(source):
+            raise _missing(source)
+        return [source]
+    try:
+        files = sorted(
+            file
+            for file in Path(source).iterdir()
+            if file.suffix.lower() in SUFFIXES and file.name[0] != "." and file.is_file()
+        )
+    except OSError as error:
+        raise ValueError(f"folder {str(source)!r} cannot be read: {error.strerror}") from error
+    if not files:
+        raise ValueError(
+            f"folder {str(source)!r} must hold image files ({', '.join(SUFFIXES)}); none is"
+        )
+    return [*files]
+
+
+def _missing(source: str | Path) -> ValueError:
+    return ValueError(
+        f"image {str(source)!r} does not exist; give a path or one of {', '.join(EMBEDDED)}"
+    )
+
+
+def _unreadable(name: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(f"{name} cannot be read as an image: {reason}")
+
+
+def _of_file(source: str | Path) -> Image.Image:
+    name = f"image {str(source)!r}"
+    if os.path.isdir(source):
+        raise ValueError(f"{name} is a folder; give a file")
+    try:
+        stream = open(source, "rb")  # noqa: SIM115
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(source) from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name} cannot be opened: {getattr(error, 'strerror', error)}") from error
+    with stream:
+        try:
+            if not stream.peek(1):
+                raise ValueError(f"{name} is an empty file")
+        except OSError as error:
+            raise _unreadable(name, error) from error
+        try:
+            picture = _with_header(stream)
+        except UnidentifiedImageError:
+            raise ValueError(
+                f"{name} cannot be read as an image: no known format, or a broken header"
+            ) from None
+        except Exception as error:
+            raise _unreadable(name, error) from error
+        return _decoded(picture, name)
+
+
+def _with_header(stream: BufferedReader) -> Image.Image:
+    """``Image.open``, also for sizes that Pillow refuses: :func:`_decoded` says what they are."""
+    try:
+        return Image.open(stream)
+    except Image.DecompressionBombError:
+        stream.seek(0)
+        prefix = stream.read(16)
+        for factory, accepts in Image.OPEN.values():
+            if accepts is None or accepts(prefix) is True:
+                stream.seek(0)
+                with suppress(SyntaxError, IndexError, TypeError, struct.error):
+                    return factory(stream, "")
+        raise
+
+
+def _decoded(picture: Image.Image, name: str) -> Image.Image:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"{name} has {width} x {height} pixels; at most {MAX_PIXELS // 10**6} million can be "
+            "read"
+        )
+    if not width * height:
+        raise ValueError(f"{name} has {width} x {height} pixels; it must have at least one")
+    if picture.mode == "F" or (picture.mode == "I" and picture.format not in _16_BIT_FORMATS):
+        raise ValueError(
+            f"{name} has pixels of mode {picture.mode!r}, which have no fixed range; save "
+            "it with 8 or 16 unsigned bits"
+        )
+    try:
+        return _plain(ImageOps.exif_transpose(picture))
+    except Exception as error:
+        raise _unreadable(name, error) from error
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):
+        # Pillow's own conversion would clip at 255.
+        return Image.fromarray(np.asarray(picture).astype("<u2"))
+    if picture.mode in _MODES_WITH_ALPHA or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGB", picture.size, "white")
+        white.paste(picture, mask=picture)
+        return white
+    return picture.convert("RGB")
+
+
+def _of_array(pixels: np.ndarray) -> Tensor:
+    shape = pixels.shape
+    if len(shape) not in (2, 3) or not pixels.size or (*shape, 1)[2] not in (1, 3, 4):
+        raise ValueError(
+            f"image must be [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]; got shape {shape}"
+        )
+    if pixels.dtype == np.uint8:
+        return read_image(Image.fromarray(pixels[..., 0] if shape[2:] == (1,) else pixels))
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise ValueError(f"image must be of uint8 or of floats in [0, 1]; got {pixels.dtype}")
+    low, high = pixels.min(), pixels.max()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"image must be of floats in [0, 1]; got {low:g} to {high:g}")
+    values = np.array(pixels, dtype=np.float32, order="C")
+    if shape[2:] == (4,):
+        color, alpha = values[..., :3], values[..., 3:]
+        values = color * alpha + (1 - alpha)
+    return _channels_first(values)
+
+
+def _channels_first(pixels: np.ndarray) -> Tensor:
+    """``[3, H, W]`` of ``[H, W]``, ``[H, W, 1]`` or ``[H, W, 3]``."""
+    values = torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1)
+    return values.movedim(-1, 0).expand(3, -1, -1).contiguous()
