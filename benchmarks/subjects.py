@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,10 +15,10 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
+import captum_ext
 from benchmarks.resnet20 import ResNet20
-from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
-from captum_ext.forward import Preprocessed
 from captum_ext.image_files import find_images, open_image, read_image
+from captum_ext.models import Classifier
 
 #: Those of :data:`captum_ext.image_files.EMBEDDED` that are taken where no files are given.
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
@@ -113,49 +111,21 @@ def fingerprint(*tensors: Tensor) -> str:
     return digest.hexdigest()[:12]
 
 
-def load_model(name: str, weights: str) -> nn.Module:
+def load_model(name: str, weights: str) -> Classifier:
     """A classifier that takes RGB in [0, 1].
 
     Args:
-        name: of a torchvision model, as ``"squeezenet1_0"``, or one of :data:`OWN_MODELS`.
-        weights: ``"imagenet"`` (torchvision's own, which it downloads), ``"random"``, or the path
-            of a checkpoint: a state dict, or a dict that has one under ``"state_dict"``, saved of
-            the model or of one in ``DataParallel``. It says how many classes there are.
+        name: as of :func:`captum_ext.load_model`, or one of :data:`OWN_MODELS`.
+        weights: ``"imagenet"`` (the library's own, which it downloads), ``"random"``, or the path
+            of a checkpoint.
 
     Raises:
-        ValueError: a model of which torchvision has no weights.
+        ValueError: as :func:`captum_ext.load_model`.
     """
-    if weights == "imagenet":
-        if name in OWN_MODELS:
-            raise ValueError(f"weights of {name} must be a checkpoint; got 'imagenet'")
-        model = torchvision.models.get_model(name, weights="DEFAULT")
-    elif weights == "random":
-        torch.manual_seed(0)
-        model = _untrained(name)
-    else:
-        try:
-            content = torch.load(weights, map_location="cpu", weights_only=True)
-        except UnpicklingError as error:
-            raise ValueError(f"weights must be a state dict; {weights} is none") from error
-        state = _state(content)
-        # The last of its layers has an output for each class.
-        model = _untrained(name, num_classes=len(list(state.values())[-1]))
-        model.load_state_dict(state)
-    return Preprocessed(model, IMAGENET_MEAN, IMAGENET_STD).eval()
-
-
-def _untrained(name: str, **settings: Any) -> nn.Module:
-    if name in OWN_MODELS:
-        return OWN_MODELS[name](**settings)
-    model: nn.Module = torchvision.models.get_model(name, weights=None, **settings)
-    return model
-
-
-def _state(checkpoint: Any) -> dict[str, Tensor]:
-    state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else None
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError('weights must be a state dict, or a dict that has one as "state_dict"')
-    return {name.removeprefix("module."): value for name, value in state.items()}
+    if name in OWN_MODELS and weights == "imagenet":
+        raise ValueError(f"weights of {name} must be a checkpoint; got 'imagenet'")
+    word = {"imagenet": "DEFAULT", "random": "none"}.get(weights, weights)
+    return captum_ext.load_model(OWN_MODELS.get(name, name), word, device="cpu")
 
 
 def at_least(minimum: int) -> Callable[[str], int]:

@@ -6,6 +6,7 @@ True
 """
 
 from captum_ext.explanation import explain
+from captum_ext.models import load_model
 from captum_ext.registry import (
     MethodSpec,
     Need,
@@ -22,6 +23,7 @@ __all__ = [
     "Need",
     "explain",
     "get_method",
+    "load_model",
     "methods",
     "register",
     "unregister",

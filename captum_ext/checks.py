@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+#: Choices beyond which an error does not list them.
+MOST_LISTED = 60
+
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
     """``value`` itself if it is a tuple, else the tuple that holds only ``value``.
@@ -303,6 +306,8 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
     allowed = list(choices)
     if value in allowed:
         return str(value)
-    near = get_close_matches(str(value), allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
-    raise ValueError(f"unknown {name} {value!r}{hint} ({', '.join(allowed)})")
+    many = len(allowed) > MOST_LISTED
+    near = get_close_matches(str(value), allowed, n=3 if many else 1, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ";"
+    known = f"there are {len(allowed)}" if many else ", ".join(allowed)
+    raise ValueError(f"unknown {name} {value!r}{hint} ({known})")

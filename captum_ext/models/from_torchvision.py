@@ -1,0 +1,60 @@
+"""Models of torchvision, with its weights' preprocessing and class names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torchvision
+from torch import nn
+
+from captum_ext.checks import check_choice
+from captum_ext.models.checkpoint import load_checkpoint
+from captum_ext.models.classifier import Preprocessing
+from captum_ext.models.found import (
+    DEFAULT,
+    NONE,
+    Found,
+    as_pair,
+    existing_file,
+    fetched,
+    known_interpolation,
+    untrained,
+)
+from captum_ext.models.view import View
+
+
+def torchvision_names() -> list[str]:
+    """Its classifiers."""
+    names: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return names
+
+
+def from_torchvision(name: str, weights: str) -> Found:
+    check_choice(name, "model", torchvision_names())
+    known = torchvision.models.get_model_weights(name)
+    chosen = known.DEFAULT
+
+    def make(n_classes: int | None) -> nn.Module:
+        settings = {} if n_classes is None else {"num_classes": n_classes}
+        return untrained(lambda: torchvision.models.get_model(name, weights=None, **settings))
+
+    names: Sequence[str] | None = None
+    if weights == NONE:
+        network = make(None)
+    elif weights == DEFAULT or weights in known.__members__:
+        chosen = known.DEFAULT if weights == DEFAULT else known[weights]
+        with fetched(f"weights {chosen.name} of {name}", chosen.url):
+            network = torchvision.models.get_model(name, weights=chosen)
+        names = chosen.meta["categories"]
+    else:
+        network, n_classes = load_checkpoint(make, existing_file(weights, known.__members__))
+        names = chosen.meta["categories"] if n_classes is None else None
+    wanted = chosen.transforms()
+    size = as_pair(wanted.crop_size)
+    resize = wanted.resize_size
+    view = View(
+        size,
+        resize[0] if len(resize) == 1 else as_pair(resize),
+        known_interpolation(wanted.interpolation.value),
+    )
+    return Found(network, Preprocessing(tuple(wanted.mean), tuple(wanted.std), view), names)

@@ -1,0 +1,233 @@
+"""Any classifier, by its name, its factory or itself, made to take RGB in [0, 1]."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
+from captum_ext.checks import check_choice, check_int, check_number
+from captum_ext.forward import Preprocessed
+from captum_ext.models.checkpoint import load_checkpoint
+from captum_ext.models.classifier import Classifier, Preprocessing
+from captum_ext.models.device import choose_device
+from captum_ext.models.found import DEFAULT, NONE, USUAL_SIDE, Found, untrained
+from captum_ext.models.from_transformers import Logits, is_of_transformers, label_names
+from captum_ext.models.libraries import LIBRARIES, find
+from captum_ext.models.view import View
+
+#: ``"own"``: as the model's weights want it; ``"squash"``: the whole picture, whatever its shape.
+FITS = ("own", "squash")
+_FACTORY = re.compile(r"[\w.]+:[\w.]+")
+
+
+def load_model(
+    model: str | nn.Module | Callable[[], nn.Module],
+    weights: str | Path = DEFAULT,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | tuple[int, int] | None = None,
+    fit: str = "own",
+    class_names: Sequence[str] | str | Path | None = None,
+    device: str | torch.device | None = "cpu",
+) -> Classifier:
+    """A classifier that takes RGB in [0, 1], in evaluation mode, with its class names.
+
+    Args:
+        model: a name of torchvision (``"convnext_tiny"``), of timm, or of Hugging Face
+            transformers (``"owner/name"`` or a folder; the last two where these packages are
+            installed; ``"timm:resnet50"`` says which library is meant);
+            ``"package.module:factory"``, a function without arguments that gives a module; or that
+            function or module itself.
+        weights: ``"DEFAULT"``: the library's own, which it downloads where they are not there, and
+            a factory's model as it is; a name that torchvision knows; ``"none"``: random ones, the
+            same each time; or the path of a checkpoint, a file of tensors by name. How many
+            classes there are, the checkpoint says.
+        mean: of the training images, per channel in [0, 1]; None: as the library says, else
+            ImageNet's.
+        std: their standard deviation.
+        size: of the images that the model takes, a side or (height, width); None: as the library
+            says, else 224.
+        fit: one of :data:`FITS`.
+        class_names: names, or a JSON or text file of them (a line each), in place of the library's.
+        device: see :func:`captum_ext.models.choose_device`.
+
+    Raises:
+        TypeError: a factory that gives no module.
+        ValueError: an unknown model, with the nearest names; weights that cannot be had, read or
+            fitted, with the names of the tensors; another argument that does not do.
+
+    Example:
+        >>> model = load_model(lambda: nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), size=4)
+        >>> model(torch.rand(1, 3, 4, 4)).shape, model.view.size
+        (torch.Size([1, 2]), (4, 4))
+    """
+    check_choice(fit, "fit", FITS)
+    where = choose_device(device)
+    weights = str(weights)
+    names = None if class_names is None else _read_names(class_names)
+    if isinstance(model, str) and not _is_factory(model):
+        found, name = find(model, weights), model
+    else:
+        made = _made(model, weights)
+        if isinstance(made, Classifier) and (mean, std, size, names, fit) == (None,) * 4 + (
+            FITS[0],
+        ):
+            return made.to(where).eval()
+        found, name = _described(made), _name_of(model)
+    classifier = Classifier(
+        found.network,
+        _adjusted(found.preprocessing, mean, std, size, fit),
+        found.class_names if names is None else names,
+        name,
+    )
+    return classifier.to(where).eval()
+
+
+def _is_factory(name: str) -> bool:
+    return bool(_FACTORY.fullmatch(name)) and name.split(":", maxsplit=1)[0] not in LIBRARIES
+
+
+def _made(model: Any, weights: str) -> nn.Module:
+    """The module that a factory gives, or that was given, with its weights."""
+    name = _name_of(model)
+    if isinstance(model, nn.Module):
+        if weights == NONE:
+            raise ValueError("weights must be DEFAULT or a checkpoint where model is a module")
+        return model if weights == DEFAULT else load_checkpoint(lambda _: model, weights)[0]
+    factory = _imported(model) if isinstance(model, str) else model
+    if not callable(factory):
+        raise TypeError(f"model must be a name, a module or a function that makes one; got {name}")
+    takes = "num_classes" in _parameters(factory)
+
+    def make(n_classes: int | None) -> nn.Module:
+        try:
+            made = factory(num_classes=n_classes) if n_classes and takes else factory()
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ValueError(f"model {name!r} cannot be made: {reason}") from error
+        if not isinstance(made, nn.Module):
+            raise TypeError(
+                f"model {name!r} must give a torch.nn.Module; got {type(made).__name__}"
+            )
+        return made
+
+    if weights == NONE:
+        return untrained(lambda: make(None))
+    if weights == DEFAULT:
+        return make(None)
+    return load_checkpoint(make, weights)[0]
+
+
+def _described(network: nn.Module) -> Found:
+    """What a module itself tells of how it is to be used."""
+    view = View((USUAL_SIDE, USUAL_SIDE), USUAL_SIDE)
+    if isinstance(network, Preprocessed):
+        normalize = network.normalize
+        mean, std = normalize.mean.flatten().tolist(), normalize.std.flatten().tolist()
+        if isinstance(network, Classifier):
+            preprocessing = Preprocessing(tuple(mean), tuple(std), network.view)
+            return Found(network.model, preprocessing, network.class_names)
+        return Found(network.model, Preprocessing(tuple(mean), tuple(std), view))
+    preprocessing = Preprocessing(IMAGENET_MEAN, IMAGENET_STD, view)
+    if is_of_transformers(network):
+        return Found(Logits(network), preprocessing, label_names(network))
+    return Found(network, preprocessing)
+
+
+def _adjusted(
+    own: Preprocessing,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    size: int | tuple[int, int] | None,
+    fit: str,
+) -> Preprocessing:
+    view = own.view
+    if size is not None:
+        sides = size if isinstance(size, tuple) else (size, size)
+        height, width = (check_int(side, "size", minimum=1) for side in sides)
+        resize = height if height == width else (height, width)
+        view = replace(view, size=(height, width), resize=resize)
+    if fit == "squash":
+        view = View.squashed(view.size, view.interpolation)
+    return Preprocessing(_channels(mean, "mean", own.mean), _channels(std, "std", own.std), view)
+
+
+def _channels(
+    values: Sequence[float] | None, name: str, own: tuple[float, ...]
+) -> tuple[float, ...]:
+    if values is None:
+        return own
+    return tuple(check_number(value, name) for value in values)
+
+
+def _read_names(class_names: Sequence[str] | str | Path) -> list[str]:
+    if not isinstance(class_names, str | Path):
+        return [str(name) for name in class_names]
+    try:
+        text = Path(class_names).read_text(encoding="utf-8")
+        content = json.loads(text) if Path(class_names).suffix == ".json" else text.splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"class_names {str(class_names)!r} cannot be read: {reason}") from error
+    if isinstance(content, Mapping):
+        try:
+            content = [content[key] for key in sorted(content, key=int)]
+        except ValueError:
+            content = None
+    if not isinstance(content, list) or not content:
+        raise ValueError(
+            f"class_names {str(class_names)!r} must hold a list of names, or names by number"
+        )
+    return [str(name).strip() for name in content]
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    try:
+        with _here_on_path():
+            found = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise ValueError(f"model {name!r} cannot be imported: {error}") from error
+    return found
+
+
+@contextmanager
+def _here_on_path() -> Iterator[None]:
+    """Lets modules of the working folder be imported, as ``python -m`` does."""
+    here = str(Path.cwd())
+    if here in sys.path:
+        yield
+        return
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _parameters(factory: Callable[..., Any]) -> set[str]:
+    try:
+        return set(inspect.signature(factory).parameters)
+    except (TypeError, ValueError):
+        return set()
+
+
+def _name_of(model: Any) -> str:
+    if isinstance(model, str):
+        return model
+    return getattr(model, "__name__", None) or type(model).__name__
