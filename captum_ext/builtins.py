@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from captum_ext import baselines
 from captum_ext.attr.grad_cam import InputGradCam
-from captum_ext.attr.lrp import AlphaBetaRule, UniformLRP
+from captum_ext.attr.lrp import RULED_LAYERS, AlphaBetaRule, UniformLRP
 from captum_ext.perturbation import grid_masks, pixel_masks
 from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.suitable import without_deep_lift_rules, without_lrp_rules, without_relu
 
 #: Inputs in a default background or reference set.
 BACKGROUND_SIZE = 8
@@ -127,6 +128,7 @@ def _lrp_spec(name: str, title: str, rule: Callable[[], PropagationRule]) -> Met
         UniformLRP,
         _MODULE | {Need.LOGITS},
         build=partial(_lrp, rule=rule),
+        lacks=partial(without_lrp_rules, ruled=RULED_LAYERS),
         promises_dummy=True,
         origin="captum",
     )
@@ -171,6 +173,7 @@ SPECS: tuple[MethodSpec, ...] = (
         "Springenberg et al., ICLR workshop 2015",
         ca.GuidedBackprop,
         _MODULE,
+        lacks=without_relu,
         promises_dummy=True,
     ),
     _spec(
@@ -180,6 +183,7 @@ SPECS: tuple[MethodSpec, ...] = (
         "Zeiler and Fergus, ECCV 2014",
         ca.Deconvolution,
         _MODULE,
+        lacks=without_relu,
         promises_dummy=True,
     ),
     _spec(
@@ -224,6 +228,7 @@ SPECS: tuple[MethodSpec, ...] = (
         "Shrikumar et al., ICML 2017",
         ca.DeepLift,
         _MODULE,
+        lacks=without_deep_lift_rules,
         promises_dummy=True,
         deviations=_GRAPH,
     ),
@@ -234,6 +239,7 @@ SPECS: tuple[MethodSpec, ...] = (
         "Lundberg and Lee, NeurIPS 2017",
         ca.DeepLiftShap,
         _MODULE | {Need.BACKGROUND},
+        lacks=without_deep_lift_rules,
         defaults=_background_defaults,
         promises_dummy=True,
         deviations=_GRAPH | _SET_UNDER_NOISE,
@@ -314,6 +320,7 @@ SPECS: tuple[MethodSpec, ...] = (
         "Selvaraju et al., ICCV 2017",
         ca.GuidedGradCam,
         _MODULE | {Need.LAYER},
+        lacks=without_relu,
         deviations=_GRAPH,
     ),
 )

@@ -14,7 +14,9 @@ from typing import Any, Literal
 from captum.attr import Attribution
 from torch import Tensor, nn
 
+from captum_ext.checks import as_tuple
 from captum_ext.layers import CONVOLUTIONS
+from captum_ext.suitable import embeds_patches
 
 #: One feature per pixel, or a coarse grid of segments as is usual on photographs.
 Resolution = Literal["pixel", "image"]
@@ -52,6 +54,10 @@ class MethodSpec:
         build: ``build(model)``, or ``build(model, layer)`` where a layer is needed or optional,
             gives the attribution object; default: the class itself.
         defaults: arguments of ``attribute()`` for given inputs.
+        references: arguments of ``attribute()`` for given examples of other images, one tensor
+            ``[R, ...]`` for each input; default: they are its ``baselines``, where it needs
+            references or a background.
+        lacks: why the method does not work on a model, or None where it does.
         optional_layer: looks into a layer, and finds one by itself where none is given.
         stochastic: draws random numbers.
         promises_dummy: gives zero wherever the model is blind (the dummy axiom).
@@ -77,6 +83,8 @@ class MethodSpec:
     needs: frozenset[Need] = frozenset()
     build: Callable[..., Attribution] | None = None
     defaults: Defaults | None = None
+    references: Callable[[tuple[Tensor, ...]], dict[str, Any]] | None = None
+    lacks: Callable[[Any], str | None] | None = None
     optional_layer: bool = False
     stochastic: bool = False
     promises_dummy: bool = False
@@ -105,7 +113,8 @@ class MethodSpec:
 
         Raises:
             TypeError: the method needs a module and was given something else.
-            ValueError: the method needs a layer and none was given or found.
+            ValueError: the method needs a layer and none was given or found, or layers of a kind
+                that the model lacks.
         """
         if layer is not None and not isinstance(layer, nn.Module):
             raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}")
@@ -116,6 +125,11 @@ class MethodSpec:
             raise TypeError(
                 f"{self.name} needs model to be a torch.nn.Module; got "
                 f"{type(forward_func).__name__}"
+            )
+        reason = self.lacks(forward_func) if self.lacks is not None else None
+        if reason is not None:
+            raise ValueError(
+                f"{self.name} does not work on {type(forward_func).__name__}: {reason}"
             )
         if self.optional_layer:
             return build(forward_func, layer)
@@ -143,6 +157,32 @@ class MethodSpec:
             for name, value in arguments.items()
         }
 
+    @property
+    def takes_references(self) -> bool:
+        """Whether examples of other images are of use to it."""
+        return self.references is not None or bool(self.needs & {Need.REFERENCES, Need.BACKGROUND})
+
+    def reference_arguments(self, references: Tensor | tuple[Tensor, ...]) -> dict[str, Any]:
+        """Arguments of ``attribute()`` for examples of other images.
+
+        Args:
+            references: ``[R, ...]``, or a tuple with such a tensor for each input.
+
+        Raises:
+            TypeError: the method takes none.
+
+        Example:
+            >>> import torch
+            >>> from captum_ext.registry import get_method
+            >>> list(get_method("gradient_shap").reference_arguments(torch.zeros(2, 3, 4, 4)))
+            ['baselines']
+        """
+        if not self.takes_references:
+            raise TypeError(f"{self.name} takes no references")
+        if self.references is None:
+            return {"baselines": references}
+        return self.references(as_tuple(references))
+
     def as_dict(self) -> dict[str, Any]:
         """The spec's facts as plain values, for JSON."""
         return {
@@ -165,7 +205,7 @@ def last_convolution(model: Any) -> nn.Module:
     """The last convolution among the model's modules: the usual layer for class activation maps.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or only that of a transformer's patches.
 
     Example:
         >>> last_convolution(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3))).out_channels
@@ -174,7 +214,17 @@ def last_convolution(model: Any) -> nn.Module:
     modules = model.modules() if isinstance(model, nn.Module) else ()
     layers = [module for module in modules if isinstance(module, CONVOLUTIONS)]
     if not layers:
+        raise ValueError(f"layer must be given: {_name_of(model)} has no convolution to choose")
+    if embeds_patches(layers):
         raise ValueError(
-            f"layer must be given: {type(model).__name__} has no convolution to choose"
+            f"layer must be given: the only convolution of {_name_of(model)} cuts the image into "
+            " patches; take what goes into the last attention, as a transformer's last ln_1, "
+            "norm1 or layernorm_before"
         )
     return layers[-1]
+
+
+def _name_of(model: Any) -> str:
+    """What a model calls itself, or the name of its class."""
+    name = getattr(model, "name", None)
+    return name if isinstance(name, str) else type(model).__name__

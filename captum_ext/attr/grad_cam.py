@@ -1,9 +1,15 @@
-"""Grad-CAM as an attribution of the input: Captum's, upsampled (Selvaraju et al., ICCV 2017)."""
+"""Grad-CAM as an attribution of the input: Captum's, upsampled (Selvaraju et al., ICCV 2017).
+
+A transformer's layer has tokens ``[B, N, C]`` in place of a map ``[B, C, h, w]``: there, those of
+the image's patches are laid out as the patches are.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
+from captum._utils.gradient import compute_layer_gradients_and_eval
 from captum.attr import LayerGradCam
 from captum.log import log_usage
 from torch import Tensor
@@ -12,6 +18,8 @@ from captum_ext.checks import check_inputs, detached
 from captum_ext.targets import check_target, clear_target_errors
 
 _MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
+#: Tokens that stand before those of the patches: the class, a distilled class, registers.
+MOST_OTHER_TOKENS = 8
 
 
 class InputGradCam(LayerGradCam):
@@ -33,11 +41,13 @@ class InputGradCam(LayerGradCam):
 
         Returns:
             The heat map ``[B, 1, h, w]`` of the layer, interpolated linearly and repeated for the
-            channels: the shape and dtype of ``inputs``.
+            channels: the shape and dtype of ``inputs``. Of tokens, ``h`` and ``w`` are the numbers
+            of patches.
 
         Raises:
-            ValueError: the layer has no spatial dimensions, or not as many as an input; inputs
-                that are not finite or not aligned, or a target that does not fit.
+            ValueError: the layer has no spatial dimensions, or not as many as an input, and no
+                tokens of an image's patches; inputs that are not finite or not aligned, or a
+                target that does not fit.
         """
         tensors = check_inputs(inputs)
         check_target(target, tensors[0].shape[0])
@@ -45,10 +55,55 @@ class InputGradCam(LayerGradCam):
             heat = super().attribute.__wrapped__(
                 self, inputs, target, additional_forward_args, **kwargs
             )
+        if tensors[0].dim() == 4 and isinstance(heat, Tensor) and heat.dim() == 3:
+            heat = self._of_tokens(tensors, target, additional_forward_args, **kwargs)
         heat = detached(heat)
         if isinstance(inputs, tuple):
             return tuple(_resize(heat, x) for x in inputs)
         return _resize(heat, inputs)
+
+    def _of_tokens(
+        self,
+        inputs: tuple[Tensor, ...],
+        target: Any,
+        additional_forward_args: Any,
+        attribute_to_layer_input: bool = False,
+        relu_attributions: bool = False,
+        **kwargs: Any,
+    ) -> Tensor:
+        """``[B, 1, h, w]`` of a layer with tokens ``[B, N, C]``."""
+        gradients, values = compute_layer_gradients_and_eval(
+            self.forward_func,
+            self.layer,
+            inputs,
+            target,
+            additional_forward_args,
+            device_ids=self.device_ids,
+            attribute_to_layer_input=attribute_to_layer_input,
+        )
+        rows, columns = _patches(values[0].shape[1], tuple(inputs[0].shape[2:]))
+        gradient, value = (part[0][:, -rows * columns :] for part in (gradients, values))
+        heat = (gradient.mean(1, keepdim=True) * value).sum(2).reshape(-1, 1, rows, columns)
+        return torch.relu(heat) if relu_attributions else heat
+
+
+def _patches(n_tokens: int, image: tuple[int, ...]) -> tuple[int, int]:
+    """Into how many rows and columns of patches an image is cut, square ones, as a rule.
+
+    Example:
+        >>> _patches(197, (224, 224)), _patches(9, (32, 64))
+        ((14, 14), (2, 4))
+    """
+    height, width = image
+    for others in range(MOST_OTHER_TOKENS + 1):
+        patches = n_tokens - others
+        rows = round((max(patches, 0) * height / width) ** 0.5)
+        if rows and patches % rows == 0 and round(rows * width / height) == patches // rows:
+            return rows, patches // rows
+    raise ValueError(
+        f"layer must be a convolution, or have a token for each patch of the image; it has "
+        f"{n_tokens} for {height} x {width} pixels"
+    )
 
 
 def _resize(heat: Tensor, x: Tensor) -> Tensor:

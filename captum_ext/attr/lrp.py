@@ -31,6 +31,8 @@ from captum_ext.targets import check_target, clear_target_errors
 LINEAR_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 #: Layers that only rearrange their input: relevance passes them as gradients do.
 PASSIVE_LAYERS = (nn.Flatten, nn.Unflatten, nn.Identity)
+#: Layers that have a rule here, beside those that Captum has one for.
+RULED_LAYERS = (*LINEAR_LAYERS, *PASSIVE_LAYERS, Normalize)
 
 
 class AlphaBetaRule(PropagationRule):

@@ -26,7 +26,7 @@ from captum_ext.forward import Rows, rows_per_call
 from captum_ext.layers import Tap
 from captum_ext.perturbation.asked import ProbabilityEvaluator
 from captum_ext.perturbation.feature_masks import one_for_each
-from captum_ext.perturbation.marginals import Marginal, OwnPatches, Uniform
+from captum_ext.perturbation.marginals import Empirical, Marginal, OwnPatches, Uniform
 from captum_ext.perturbation.probabilities import (
     MODES,
     Probabilities,
@@ -311,6 +311,7 @@ SPEC = MethodSpec(
     PredictionDifference,
     frozenset({Need.PROBABILITIES}),
     defaults=_defaults,
+    references=lambda references: {"marginal": tuple(map(Empirical, references))},
     stochastic=True,
     deviations={
         "target_none": "of one number it cannot tell how many classes there are (n_classes)"
