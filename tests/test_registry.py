@@ -210,8 +210,8 @@ def test_arguments_that_a_method_does_not_take_are_named(model, images):
 
 
 def test_a_layer_that_is_none_is_named(model, images):
-    with pytest.raises(TypeError, match=r"layer must be a torch\.nn\.Module; got str"):
-        captum_ext.explain(model, images, 1, "grad_cam", layer="0")
+    with pytest.raises(TypeError, match=r"layer must be a torch\.nn\.Module; got int"):
+        captum_ext.explain(model, images, 1, "grad_cam", layer=0)
     with pytest.raises(TypeError, match="saliency takes no layer"):
         captum_ext.explain(model, images, 1, "saliency", layer=model[0])
 
