@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from benchmarks.subjects import add_arguments, load_model, photograph
 from captum_ext import explain, get_method
-from captum_ext.exam.report import versions
 from captum_ext.explanation import accepted_arguments
 from captum_ext.forward import count_passes
 from captum_ext.metrics import srg
+from captum_ext.results import versions
 
 #: Inches of a picture's side, and of the line of titles.
 PICTURE, TITLES = 1.6, 0.3

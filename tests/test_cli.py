@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from captum_ext import cli, methods
+from captum_ext import methods
+from captum_ext.cli import exam
 from captum_ext.cli import main
 
 SMALL = ["exam", "--size", "7", "--images", "2", "--methods", "saliency,occlusion,grad_cam"]
@@ -106,8 +107,8 @@ def test_an_interrupted_exam_leaves_what_it_has_finished(tmp_path, capsys, monke
         yield next(answers)
         raise KeyboardInterrupt
 
-    real = cli.examine
-    monkeypatch.setattr(cli, "examine", two_answers)
+    real = exam.examine
+    monkeypatch.setattr(exam, "examine", two_answers)
     assert main([*SMALL, "--out", str(tmp_path)]) == 130
     rows = list(csv.DictReader((tmp_path / "exam.csv").open()))
     assert [row["method"] for row in rows] == ["saliency", "occlusion"]

@@ -7,15 +7,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    ("checks", "image_files", "randomness", "passes", "targets", "layers", "suitable"),
+    ("checks", "image_files", "randomness", "passes", "results", "targets", "layers", "suitable"),
     ("forward", "baselines", "perturbation", "call_model", "spec"),
     ("path", "models"),
     ("attr",),
     ("builtins",),
     ("registry",),
-    ("explanation",),
+    ("explanation", "by_name"),
     ("visualize", "testing", "metrics"),
-    ("exam",),
+    ("exam", "pictures"),
     ("cli",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

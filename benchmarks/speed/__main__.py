@@ -24,7 +24,7 @@ from benchmarks.speed.paths import path_methods
 from benchmarks.speed.prediction_difference import center_pixel_map
 from benchmarks.speed.segments import GRID, SHAP_SAMPLES, kernel_shap, occlusion_metric
 from benchmarks.speed.timing import Row
-from captum_ext.exam.report import versions
+from captum_ext.results import versions
 
 
 def measure(args: argparse.Namespace) -> Iterator[Row]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,9 +15,9 @@ from torch import Tensor
 
 from captum_ext.exam.center_pixel import WHITE, CenterPixelModel
 from captum_ext.exam.grade import Answer, Grade
+from captum_ext.results import aligned, versions, write_json
 from captum_ext.visualize import Panel, exam_figure
 
-PACKAGES = ("captum_ext", "captum", "saliency", "torch", "numpy", "scikit-image")
 TOP_CLASSES = 5
 LOGIT_NOTE = "The logit depends on every pixel: a low share of the center is no error there."
 
@@ -89,14 +86,7 @@ def format_table(grades: Sequence[Grade]) -> str:
         "explains",
     )
     rows = [_cells(grade) for grade in grades if grade.n_images]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i in (0, len(header) - 1) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, tuple("-" * width for width in widths), *rows]
-    ]
+    lines = aligned(header, rows, left=(0, len(header) - 1))
     troubled = [grade for grade in grades if grade.status != "ok"]
     if any(grade.output == "logit" for grade in grades):
         lines += ["", LOGIT_NOTE]
@@ -106,15 +96,15 @@ def format_table(grades: Sequence[Grade]) -> str:
     return "\n".join(lines)
 
 
-def write_json(
+def write_grades(
     path: Path, settings: dict[str, Any], grades: Sequence[Grade], answers: Sequence[Answer]
 ) -> None:
-    """Settings, versions, grades and answers; what is not a number is null.
+    """Settings, versions, grades and answers, as JSON.
 
     Example:
-        >>> import tempfile
+        >>> import json, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_json(Path(folder) / "exam.json", {"size": 9}, [], [])
+        ...     write_grades(Path(folder) / "exam.json", {"size": 9}, [], [])
         ...     json.loads((Path(folder) / "exam.json").read_text())["settings"]
         {'size': 9}
     """
@@ -124,23 +114,7 @@ def write_json(
         "grades": [asdict(grade) for grade in grades],
         "answers": [_row(answer) for answer in answers],
     }
-    path.write_text(json.dumps(_without_nan(content), indent=1) + "\n", encoding="utf-8")
-
-
-def versions() -> dict[str, str]:
-    """The versions that a result depends on.
-
-    Example:
-        >>> sorted(versions())[:2]
-        ['captum', 'captum_ext']
-    """
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    write_json(path, content)
 
 
 def figure(model: CenterPixelModel, image: Tensor, answers: Sequence[Answer]) -> Figure:
@@ -231,11 +205,3 @@ def _row(answer: Answer) -> dict[str, Any]:
     row |= {"forward": answer.passes.forward, "backward": answer.passes.backward}
     row["seconds"] = round(answer.seconds, 6)
     return {name: row[name] for name in AnswerFile.FIELDS}
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(element) for key, element in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(element) for element in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

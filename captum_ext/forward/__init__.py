@@ -16,6 +16,7 @@ from captum_ext.forward.batches import (
 from captum_ext.forward.described import Described, Example, Once, Patched, join
 from captum_ext.forward.evaluator import Evaluator, Perturb, Rows
 from captum_ext.forward.preprocessed import Normalize, Preprocessed
+from captum_ext.forward.remembered import Remembered
 from captum_ext.passes import Passes, count_passes
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Patched",
     "Perturb",
     "Preprocessed",
+    "Remembered",
     "Rows",
     "as_channels_last",
     "batch_size_or_default",

@@ -1,6 +1,7 @@
 """Figures. Each function draws into a matplotlib figure and returns it; nothing is shown or saved.
 
 - heat maps over an image, and plain ones on a signed scale;
+- a picture explained: classes by methods;
 - the image with its best segments kept, the rest perturbed;
 - the parts of an image that a search of masks found important, and unimportant;
 - the curves of the occlusion metrics;
@@ -9,6 +10,7 @@
 
 from captum_ext.visualize.curves import curves_figure, draw_curves
 from captum_ext.visualize.exam import CROP, MOST_COLUMNS, Panel, exam_figure
+from captum_ext.visualize.explanation import explanation_figure
 from captum_ext.visualize.heat_map import (
     SIGNED_COLORS,
     draw_heat_map_over_image,
@@ -16,6 +18,7 @@ from captum_ext.visualize.heat_map import (
     heat_map_over_image,
 )
 from captum_ext.visualize.masks import compare_images
+from captum_ext.visualize.overlay import intensity, overlay
 from captum_ext.visualize.segments import keep_segments
 
 __all__ = [
@@ -29,6 +32,9 @@ __all__ = [
     "draw_heat_map_over_image",
     "draw_signed",
     "exam_figure",
+    "explanation_figure",
     "heat_map_over_image",
+    "intensity",
     "keep_segments",
+    "overlay",
 ]

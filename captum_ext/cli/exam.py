@@ -1,21 +1,18 @@
-"""The command ``captum-ext``: lists the methods and runs the exam."""
+"""``captum-ext exam``: all methods on a model whose right answer is known."""
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
-from captum_ext import __version__
 from captum_ext.checks import check_int
+from captum_ext.cli.common import INTERRUPTED, chosen_methods, settings_of, writable
 from captum_ext.exam import (
     IMAGES,
     OUTPUTS,
@@ -25,64 +22,15 @@ from captum_ext.exam import (
     examine,
     grade,
 )
-from captum_ext.exam.report import AnswerFile, figure, format_table, write_json
-from captum_ext.registry import get_method, methods
+from captum_ext.exam.report import AnswerFile, figure, format_table, write_grades
 from captum_ext.spec import MethodSpec
 
-BAD_INPUT = 2
-INTERRUPTED = 130
 #: The model's weights take 2 GiB at this size.
 MAX_SIZE = 1024
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: error: {message}\n")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        argv: its arguments; None takes those of the process.
-
-    Returns:
-        The exit code: 0, 2 for bad input, 130 when interrupted.
-
-    Example:
-        >>> main(["exam", "--methods", "salency"])
-        2
-    """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # LRP-ε on a terminal without Greek
-    args = _parser().parse_args(argv)
-    try:
-        code: int = args.run(args)
-    except BrokenPipeError:
-        # The reader of our output has left (`| head`); Python flushes once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, OSError, MemoryError) as error:
-        message = " ".join(str(error).split()) or "not enough memory"
-        print(f"captum-ext {args.command}: error: {message}", file=sys.stderr)
-        return BAD_INPUT
-    return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(
-        prog="captum-ext",
-        description="Attribution methods that Captum and PAIR saliency lack, and an exam for all.",
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    listing = commands.add_parser("methods", help="list the registered methods")
-    listing.add_argument("--json", action="store_true", help="as JSON")
-    listing.set_defaults(run=_run_methods)
-
+def add_exam(commands: Any) -> None:
+    """Adds the command to the parsers of all."""
     exam = commands.add_parser("exam", help="examine methods on the center-pixel model")
     exam.add_argument("--image", default="astronaut", help=f"a path or one of {', '.join(IMAGES)}")
     exam.add_argument("--target", type=int, help="class to explain (default: the predicted one)")
@@ -100,21 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     exam.add_argument("--seed", type=int, default=0, help="of the model, images and methods")
     exam.add_argument("--out", type=Path, default=Path("exam"), help="folder for the results")
     exam.set_defaults(run=_run_exam)
-    return parser
-
-
-def _run_methods(args: argparse.Namespace) -> int:
-    if args.json:
-        print(json.dumps([spec.as_dict() for spec in methods()], indent=1))
-        return 0
-    for spec in methods():
-        needs = ", ".join(sorted(need.value for need in spec.needs)) or "any function"
-        print(f"{spec.name:24}{spec.family:14}{needs:32}{spec.paper}")
-    return 0
 
 
 def _run_exam(args: argparse.Namespace) -> int:
-    specs = _chosen(args.methods)
+    specs = chosen_methods(args.methods)
     check_int(args.images, "images", minimum=1)
     if args.size > MAX_SIZE:
         raise ValueError(f"size must be at most {MAX_SIZE}; got {args.size}")
@@ -140,7 +77,7 @@ def _run_exam(args: argparse.Namespace) -> int:
             interrupted = True
     grades = grade(answers)
     print(format_table(grades))
-    write_json(args.out / "exam.json", _settings(args), grades, answers)
+    write_grades(args.out / "exam.json", settings_of(args), grades, answers)
     first = [answer for answer in answers if answer.image == 0]
     figure(model, images[:1], first).savefig(args.out / "exam.png")
     print(f"\nwritten to {args.out}: exam.png, exam.csv, exam.json")
@@ -150,20 +87,8 @@ def _run_exam(args: argparse.Namespace) -> int:
 
 
 def _answer_file(folder: Path) -> AnswerFile:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with writable(folder):
         return AnswerFile(folder / "exam.csv")
-    except OSError as error:
-        raise ValueError(f"out {str(folder)!r} cannot be written: {error.strerror}") from error
-
-
-def _chosen(names: str) -> list[MethodSpec]:
-    if names == "all":
-        return methods()
-    chosen = [get_method(name.strip()) for name in names.split(",") if name.strip()]
-    if not chosen:
-        raise ValueError("methods must name at least one method, or be 'all'")
-    return list({spec.name: spec for spec in chosen}.values())
 
 
 def _natural(seed: int) -> int:
@@ -186,8 +111,3 @@ def _with_progress(
         for answer in examine(model, images, specs, args.target, args.seed, show):
             yield answer
             bar.update()
-
-
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    settings = {name: value for name, value in vars(args).items() if name != "run"}
-    return settings | {"out": str(args.out)}

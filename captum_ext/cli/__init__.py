@@ -1,0 +1,80 @@
+"""The command ``captum-ext``: lists the methods, explains pictures, runs the exam."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from captum_ext import __version__
+from captum_ext.cli.common import BAD_INPUT
+from captum_ext.cli.exam import add_exam
+from captum_ext.cli.explain import add_explain
+from captum_ext.registry import methods
+
+__all__ = ["main"]
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: error: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: its arguments; None takes those of the process.
+
+    Returns:
+        The exit code: 0, 2 for bad input, 130 when interrupted.
+
+    Example:
+        >>> main(["exam", "--methods", "salency"])
+        2
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # LRP-ε on a terminal without Greek
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`); Python flushes once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, MemoryError) as error:
+        message = " ".join(str(error).split()) or "not enough memory"
+        print(f"captum-ext {args.command}: error: {message}", file=sys.stderr)
+        return BAD_INPUT
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineParser(
+        prog="captum-ext",
+        description="Attribution methods that Captum and PAIR saliency lack, and an exam for all.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    listing = commands.add_parser("methods", help="list the registered methods")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    listing.set_defaults(run=_run_methods)
+    add_explain(commands)
+    add_exam(commands)
+    return parser
+
+
+def _run_methods(args: argparse.Namespace) -> int:
+    if args.json:
+        print(json.dumps([spec.as_dict() for spec in methods()], indent=1))
+        return 0
+    for spec in methods():
+        needs = ", ".join(sorted(need.value for need in spec.needs)) or "any function"
+        print(f"{spec.name:24}{spec.family:14}{needs:32}{spec.paper}")
+    return 0

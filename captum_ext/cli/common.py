@@ -1,0 +1,53 @@
+"""What the commands share: exit codes, lists of methods, folders to write to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from captum_ext.registry import get_method, methods
+from captum_ext.spec import MethodSpec
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def chosen_methods(names: str) -> list[MethodSpec]:
+    """The methods of a list of names, separated by commas, each once; ``"all"`` gives all.
+
+    Raises:
+        ValueError: an unknown name, or none at all.
+
+    Example:
+        >>> [spec.name for spec in chosen_methods("saliency, lime,saliency")]
+        ['saliency', 'lime']
+    """
+    if names == "all":
+        return methods()
+    chosen = [get_method(name.strip()) for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise ValueError("methods must name at least one method, or be 'all'")
+    return list({spec.name: spec for spec in chosen}.values())
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Makes a folder; one line where it, or what is written there, cannot be.
+
+    Raises:
+        ValueError: it names the folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise ValueError(f"out {str(folder)!r} cannot be written: {error.strerror}") from error
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, as plain values."""
+    settings = {name: value for name, value in vars(args).items() if name != "run"}
+    return settings | {"out": str(args.out)}

@@ -1,0 +1,233 @@
+"""``captum-ext explain``: heat maps of pictures, by any methods, for a model's top classes."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from captum_ext.baselines import BASELINES
+from captum_ext.by_name import references_of
+from captum_ext.cli.common import BAD_INPUT, INTERRUPTED, chosen_methods, settings_of, writable
+from captum_ext.explanation import DEFAULT_METHOD
+from captum_ext.image_files import EMBEDDED, find_images, read_image
+from captum_ext.models import DEVICES, FITS, load_model
+from captum_ext.pictures import OUTPUTS, ExplainedPicture, explain_picture, save_explanation
+from captum_ext.results import aligned
+
+
+def add_explain(commands: Any) -> None:
+    """Adds the command to the parsers of all."""
+    explain = commands.add_parser("explain", help="explain pictures that a model classifies")
+    explain.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help=f"files, folders, or photographs of scikit-image: {', '.join(EMBEDDED)}",
+    )
+    model = explain.add_argument_group("the model")
+    model.add_argument(
+        "--model",
+        required=True,
+        help="a name of torchvision, timm (timm:NAME) or transformers (OWNER/NAME or a folder), or "
+        "package.module:factory",
+    )
+    model.add_argument(
+        "--weights",
+        default="DEFAULT",
+        help="DEFAULT (the library's own), a checkpoint's path, or none (random)",
+    )
+    model.add_argument("--mean", type=_numbers, help="of its training images, as 0.5,0.5,0.5")
+    model.add_argument("--std", type=_numbers, help="their standard deviation")
+    model.add_argument("--size", type=int, help="pixels of a side of the images it takes")
+    model.add_argument(
+        "--fit", default=FITS[0], choices=FITS, help="own: as its weights want it; squash: no crop"
+    )
+    model.add_argument("--class-names", metavar="FILE", help="JSON list, or a line each")
+    model.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICES)}, or cuda:1")
+    what = explain.add_argument_group("what is explained, and how")
+    what.add_argument(
+        "--method",
+        default=DEFAULT_METHOD,
+        metavar="NAME[,NAME...]",
+        help=f"methods, or all (default: {DEFAULT_METHOD}); see captum-ext methods",
+    )
+    which = what.add_mutually_exclusive_group()
+    which.add_argument("--top", type=int, default=3, help="how many of the highest classes")
+    which.add_argument(
+        "--target", action="append", metavar="N|LABEL", help="a class; may be repeated"
+    )
+    what.add_argument(
+        "--output",
+        default=OUTPUTS[0],
+        choices=OUTPUTS,
+        help="auto: the probability, or the logit for methods that use gradients",
+    )
+    what.add_argument("--baseline", metavar="NAME", help=f"one of {', '.join(BASELINES)}")
+    what.add_argument("--references", metavar="FOLDER", help="pictures of other classes")
+    what.add_argument("--layer", metavar="NAME", help="for methods that look into one")
+    what.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="NAME=VALUE",
+        help="an argument of the methods that have it, as n_samples=200; may be repeated",
+    )
+    what.add_argument("--seed", type=int, default=0, help="of the methods that draw")
+    drawing = explain.add_argument_group("what it looks like")
+    drawing.add_argument("--signed", action="store_true", help="red for the class, blue against it")
+    drawing.add_argument("--alpha", type=float, default=0.5, help="of the heat map, 0 to 1")
+    drawing.add_argument("--cmap", help="matplotlib's color map (default: turbo, signed RdBu_r)")
+    drawing.add_argument(
+        "--outliers",
+        type=float,
+        default=0.0,
+        metavar="PERCENT",
+        help="of the pixels, which share the ends of the scale",
+    )
+    explain.add_argument("--out", type=Path, default=Path("explained"), help="output folder")
+    explain.set_defaults(run=run_explain)
+
+
+def run_explain(args: argparse.Namespace) -> int:
+    """Explains all pictures; gives the exit code."""
+    specs = chosen_methods(args.method)
+    images = find_images(args.images)
+    drawing = {"alpha": args.alpha, "cmap": args.cmap, "outlier_perc": args.outliers}
+    model = load_model(
+        args.model,
+        args.weights,
+        mean=args.mean,
+        std=args.std,
+        size=args.size,
+        fit=args.fit,
+        class_names=args.class_names,
+        device=args.device,
+    )
+    settings = settings_of(args)
+    references = references_of(model, args.references)
+    n_classes = len(args.target) if args.target else args.top
+    done, folders = 0, _Folders(args.out)
+    with tqdm(total=len(images) * len(specs) * n_classes, unit="map", file=sys.stderr) as bar:
+        try:
+            for number, image in enumerate(images, start=1):
+                bar.set_description(f"picture {number}/{len(images)}, {Path(image).name}")
+                try:
+                    pixels = read_image(image)
+                except ValueError as error:
+                    if len(images) == 1:
+                        raise
+                    bar.write(f"skipped: {error}", file=sys.stderr)
+                    bar.update(len(specs) * n_classes)
+                    continue
+                explained = explain_picture(
+                    model,
+                    pixels,
+                    specs,
+                    top=args.top,
+                    targets=args.target,
+                    output=args.output,
+                    baseline=args.baseline,
+                    references=references,
+                    layer=args.layer,
+                    arguments=dict(args.set),
+                    generator=args.seed,
+                    name=str(image),
+                    on_start=lambda *_: bar.update(),
+                )
+                folder = folders.of(image)
+                with writable(folder):
+                    save_explanation(
+                        explained, folder, signed=args.signed, settings=settings, **drawing
+                    )
+                bar.write(_report(explained, folder), file=sys.stdout)
+                done += 1
+        except KeyboardInterrupt:
+            print(f"interrupted after {done} of {len(images)} pictures", file=sys.stderr)
+            return INTERRUPTED
+    if done < len(images):
+        print(f"{len(images) - done} of {len(images)} pictures were skipped", file=sys.stderr)
+    return 0 if done else BAD_INPUT
+
+
+class _Folders:
+    """A folder for each picture, also where two have the same name."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._taken: set[str] = set()
+
+    def of(self, image: str | Path) -> Path:
+        stem = name = Path(image).stem
+        number = 2
+        while name.lower() in self._taken:
+            name, number = f"{stem}_{number}", number + 1
+        self._taken.add(name.lower())
+        return self.out / name
+
+
+def _report(explained: ExplainedPicture, folder: Path) -> str:
+    """What is printed of a picture: its classes, and what each map has cost."""
+    height, width = explained.picture.shape[1:]
+    classes = [
+        (
+            f"{about.index}",
+            about.label,
+            "-" if about.logit != about.logit else f"{about.logit:.2f}",
+            f"{about.probability:.4f}",
+        )
+        for about in explained.classes
+    ]
+    answers = [
+        (
+            answer.method.title,
+            answer.about.label,
+            answer.output,
+            f"{answer.passes.forward}",
+            f"{answer.passes.backward}",
+            f"{answer.seconds:.1f}",
+        )
+        for answer in explained.answers
+        if answer.attribution is not None
+    ]
+    problems = dict.fromkeys(
+        f"{answer.method.title}: {answer.problem}" for answer in explained.answers if answer.problem
+    )
+    lines = [
+        f"{explained.name} ({width} x {height})",
+        *aligned(("class", "label", "logit", "probability"), classes, left=(1,)),
+        "",
+        *aligned(
+            ("method", "label", "explains", "forward", "backward", "seconds"),
+            answers,
+            left=(0, 1, 2),
+        ),
+        *problems,
+        f"written to {folder}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be numbers separated by commas; got {text!r}"
+        ) from None
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"must be as n_samples=200; got {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value

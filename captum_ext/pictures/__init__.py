@@ -1,0 +1,10 @@
+"""Pictures explained: heat maps for the top classes, by any methods, and files of them.
+
+:func:`explain_picture` explains, :func:`save_explanation` writes; ``captum-ext explain`` is both on
+the command line.
+"""
+
+from captum_ext.pictures.explained import OUTPUTS, Answer, ExplainedPicture, explain_picture
+from captum_ext.pictures.saved import save_explanation
+
+__all__ = ["OUTPUTS", "Answer", "ExplainedPicture", "explain_picture", "save_explanation"]

@@ -1,0 +1,362 @@
+"""One picture explained: by several methods, for several classes, and at which cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from captum.attr import Attribution
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor, nn
+
+from captum_ext.by_name import baselines_of, layer_of, references_of
+from captum_ext.checks import check_choice
+from captum_ext.explanation import DEFAULT_METHOD, accepted_arguments, explain
+from captum_ext.forward import Passes, Remembered, count_passes
+from captum_ext.image_files import read_image
+from captum_ext.models import Classifier, TopClass
+from captum_ext.randomness import GeneratorLike, seed_of
+from captum_ext.registry import as_spec
+from captum_ext.spec import MethodSpec, Need
+from captum_ext.visualize import explanation_figure, intensity, overlay
+
+#: Which output is explained. ``"auto"``: the logit, where a method uses gradients, as that of a
+#: probability near 1 vanishes; the probability, where it only runs the model.
+OUTPUTS = ("auto", "logit", "probability")
+
+Method = str | MethodSpec | type[Attribution]
+Picture = str | Path | Image.Image | np.ndarray | Tensor
+
+
+@dataclass
+class Answer:
+    """What one method says about one class.
+
+    Attributes:
+        method: the method.
+        about: the class.
+        output: which output was explained, ``"logit"`` or ``"probability"``.
+        attribution: ``[3, h, w]``, of what the model sees; None where there is none.
+        problem: why there is none.
+        passes: examples sent through the model; what the same method has asked for another class
+            before is not asked again.
+        seconds: wall time.
+    """
+
+    method: MethodSpec
+    about: TopClass
+    output: str
+    attribution: Tensor | None = field(default=None, repr=False)
+    problem: str = ""
+    passes: Passes = field(default_factory=Passes)
+    seconds: float = 0.0
+
+
+@dataclass
+class ExplainedPicture:
+    """A picture with what methods say about it.
+
+    Attributes:
+        name: of the picture.
+        picture: ``[3, H, W]`` in [0, 1].
+        model: that was explained.
+        classes: that were explained.
+        answers: class by class, method by method.
+        settings: what was asked for.
+    """
+
+    name: str
+    picture: Tensor = field(repr=False)
+    model: Classifier = field(repr=False)
+    classes: list[TopClass]
+    answers: list[Answer] = field(repr=False)
+    settings: dict[str, Any]
+
+    @property
+    def methods(self) -> list[MethodSpec]:
+        """Each once, in order."""
+        return list({answer.method.name: answer.method for answer in self.answers}.values())
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """The part of the picture that the model sees: top, bottom, left, right."""
+        return self.model.view.seen((self.picture.shape[1], self.picture.shape[2]))
+
+    def overlay(self, answer: Answer, *, signed: bool = False, **settings: Any) -> Tensor:
+        """The heat map of an answer over the picture, at the picture's resolution: ``[3, H, W]``.
+
+        Args:
+            answer: one with an attribution.
+            signed: red for the class, blue against it, in place of magnitudes.
+            settings: ``alpha``, ``cmap``, ``outlier_perc`` of :func:`captum_ext.visualize.overlay`.
+
+        Raises:
+            ValueError: an answer without attribution.
+        """
+        if answer.attribution is None:
+            raise ValueError(f"answer must have an attribution; there is none: {answer.problem}")
+        # Before the way back: finer than the model's pixels, signs would cancel.
+        strength = intensity(
+            answer.attribution, signed=signed, outlier_perc=settings.pop("outlier_perc", 0.0)
+        )
+        height, width = self.picture.shape[1:]
+        heat = self.model.view.back(strength, (height, width))
+        return overlay(self.picture, heat, signed=signed, seen=self.seen, **settings)
+
+    def figure(self, *, signed: bool = False, **settings: Any) -> Figure:
+        """All heat maps: a row for each class, a column for each method.
+
+        Args:
+            signed, settings: as of :meth:`overlay`.
+        """
+        maps: list[list[Tensor | str]] = []
+        for about in self.classes:
+            own = [answer for answer in self.answers if answer.about == about]
+            maps.append(
+                [
+                    answer.problem
+                    if answer.attribution is None
+                    else self.overlay(answer, signed=signed, **settings)
+                    for answer in own
+                ]
+            )
+        names = [f"{_short(c.label)}\n{_number(c)}" for c in self.classes]
+        return explanation_figure(
+            self.picture,
+            maps,
+            names,
+            [spec.title for spec in self.methods],
+            seen=self.seen,
+            signed=signed,
+        )
+
+
+def explain_picture(
+    model: Classifier,
+    picture: Picture,
+    methods: Method | Sequence[Method] = DEFAULT_METHOD,
+    *,
+    top: int = 3,
+    targets: Sequence[int | str] | None = None,
+    output: str = "auto",
+    baseline: str | None = None,
+    references: Any = None,
+    layer: nn.Module | str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    generator: GeneratorLike = None,
+    name: str | None = None,
+    on_start: Callable[[MethodSpec, TopClass], None] | None = None,
+) -> ExplainedPicture:
+    """Explains a picture by one or several methods, for its top classes or given ones.
+
+    What a method that only runs the model has asked about one class, it need not ask again about
+    another: explaining three costs as much as explaining one.
+
+    Args:
+        model: of :func:`captum_ext.load_model`.
+        picture: path of an image file, name of a photograph of scikit-image, ``PIL.Image``, array
+            ``[H, W, 3]``, or tensor ``[3, H, W]`` in [0, 1].
+        methods: names, classes or specs.
+        top: how many classes to explain, the highest first.
+        targets: classes to explain in their place, by name or number.
+        output: one of :data:`OUTPUTS`. A method that is defined on one output explains that.
+        baseline: name of a baseline, for the methods that have one.
+        references: pictures of other classes, as of :func:`captum_ext.explain`, for the methods
+            that compare with these.
+        layer: for the methods that look into one, as of :func:`captum_ext.explain`.
+        arguments: of ``attribute()``; each goes to the methods that have it.
+        generator: seed of stochastic methods.
+        name: of the picture.
+        on_start: called with the method and the class before each answer.
+
+    Returns:
+        The picture with an answer for each class and method. A method that does not work on the
+        model, or fails, has a problem in place of an attribution.
+
+    Raises:
+        TypeError: no Classifier; an argument that no method takes.
+        ValueError: a picture that cannot be read; an unknown name; a baseline or references that
+            no method takes.
+
+    Example:
+        >>> from captum_ext import load_model
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> model = load_model(network, size=32)
+        >>> explained = explain_picture(model, "coffee", ["saliency", "occlusion"], top=2)
+        >>> [(answer.method.name, answer.about.index) for answer in explained.answers[:2]]
+        [('saliency', 3), ('occlusion', 3)]
+        >>> explained.overlay(explained.answers[0]).shape
+        torch.Size([3, 400, 600])
+    """
+    if not isinstance(model, Classifier):
+        raise TypeError(f"model must be of load_model(); got a {type(model).__name__}")
+    check_choice(output, "output", OUTPUTS)
+    chosen: Sequence[Any] = methods if isinstance(methods, list | tuple) else [methods]
+    specs = [as_spec(method) for method in chosen]
+    pixels = picture if isinstance(picture, Tensor) else read_image(picture)
+    seen = model.see(pixels)
+    task = _Task(
+        model=model,
+        seen=seen,
+        output=output,
+        baseline=baseline,
+        references=references_of(model, references),
+        layer=layer_of(model, layer),
+        arguments=dict(arguments or {}),
+        seed=seed_of(generator),
+    )
+    task.check(specs)
+    if targets is None:
+        classes = model.top(seen, top)
+    else:
+        classes = model.describe(seen, [model.index_of(target) for target in targets])
+    answers = []
+    for about in classes:
+        for spec in specs:
+            if on_start is not None:
+                on_start(spec, about)
+            answers.append(task.answer(spec, about))
+    settings = {
+        "model": model.name,
+        "methods": [spec.name for spec in specs],
+        "output": output,
+        "baseline": baseline,
+        "references": None if task.references is None else len(task.references),
+        "arguments": {key: repr(value) for key, value in task.arguments.items()},
+        "seed": task.seed,
+    }
+    title = name or (Path(picture).stem if isinstance(picture, str | Path) else "picture")
+    return ExplainedPicture(title, pixels, model, classes, answers, settings)
+
+
+@dataclass
+class _Task:
+    """What all methods are asked about one picture, and what they need for it."""
+
+    model: Classifier
+    seen: Tensor
+    output: str
+    baseline: str | None
+    references: Tensor | None
+    layer: nn.Module | None
+    arguments: dict[str, Any]
+    seed: int
+
+    def __post_init__(self) -> None:
+        # Beside an accelerator, to remember would take longer than to ask again.
+        self.asked = Remembered(self.model) if self.seen.device.type == "cpu" else self.model
+
+    def check(self, specs: Sequence[MethodSpec]) -> None:
+        """Refuses what no method has a use for, before the model runs.
+
+        Raises:
+            TypeError, ValueError: it names the argument.
+        """
+        used: set[str] = set()
+        problems: list[str] = []
+        for spec in specs:
+            try:
+                attribution = self._made(spec, self.model)
+            except (TypeError, ValueError) as error:
+                problems.append(str(error))
+                continue
+            accepted, takes_any = accepted_arguments(attribution)
+            used |= set(self.arguments) if takes_any else accepted & set(self.arguments)
+            used |= {"references"} if spec.takes_references else set()
+            used |= {"layer"} if _takes_layer(spec) else set()
+            used |= {"baseline"} if self._takes_baseline(spec, accepted) else set()
+        if len(problems) == len(specs):
+            raise ValueError("; ".join(problems))
+        given = {
+            "references": self.references is not None,
+            "layer": self.layer is not None,
+            "baseline": self.baseline is not None,
+        } | dict.fromkeys(self.arguments, True)
+        names = ", ".join(spec.name for spec in specs)
+        for argument, there in given.items():
+            if there and argument not in used:
+                raise TypeError(f"{argument} is not taken by {names}")
+
+    def answer(self, spec: MethodSpec, about: TopClass) -> Answer:
+        """What a method says about a class; a failure is an answer, too."""
+        asked, output = self._model_for(spec, about)
+        answer = Answer(spec, about, output)
+        start = time.perf_counter()
+        try:
+            with count_passes(self.model) as answer.passes:
+                attribution = explain(
+                    asked,
+                    self.seen,
+                    about.index,
+                    spec,
+                    layer=self.layer if _takes_layer(spec) else None,
+                    references=self.references if spec.takes_references else None,
+                    generator=self.seed,
+                    arguments=self._arguments(spec, asked),
+                )
+        except Exception as error:
+            answer.problem = " ".join(str(error).split()) or type(error).__name__
+        else:
+            if bool(torch.isfinite(attribution).all()):
+                answer.attribution = attribution[0].cpu()
+            else:
+                answer.problem = "the attribution is not finite"
+        answer.seconds = time.perf_counter() - start
+        return answer
+
+    def _model_for(self, spec: MethodSpec, about: TopClass) -> tuple[nn.Module, str]:
+        """The model as a method shall see it, and which output it then gives."""
+        runs_only = not spec.needs & {Need.GRADIENTS, Need.MODULE, Need.LAYER}
+        asked: nn.Module = self.asked if runs_only else self.model
+        output = self.output
+        if output == "auto":
+            output = "probability" if runs_only else "logit"
+        if Need.PROBABILITIES in spec.needs:
+            output = "probability"
+        if Need.LOGITS in spec.needs:
+            output = "logit"
+        gives_probabilities = about.logit != about.logit
+        if gives_probabilities:
+            return asked, "probability"
+        if output == "probability":
+            asked = nn.Sequential(asked, nn.Softmax(dim=1)).eval()
+        return asked, output
+
+    def _made(self, spec: MethodSpec, asked: nn.Module) -> Attribution:
+        return spec.make(asked, self.layer if _takes_layer(spec) else None)
+
+    def _arguments(self, spec: MethodSpec, asked: nn.Module) -> dict[str, Any]:
+        accepted, takes_any = accepted_arguments(self._made(spec, asked))
+        chosen = {k: v for k, v in self.arguments.items() if takes_any or k in accepted}
+        if self.baseline is not None and self._takes_baseline(spec, accepted):
+            made = baselines_of(self.baseline, spec, self.model, (self.seen,), self.seed)
+            chosen.setdefault("baselines", made[0])
+        return chosen
+
+    def _takes_baseline(self, spec: MethodSpec, accepted: set[str]) -> bool:
+        return "baselines" in accepted and not spec.needs & {Need.REFERENCES, Need.BACKGROUND}
+
+
+def _takes_layer(spec: MethodSpec) -> bool:
+    return spec.optional_layer or Need.LAYER in spec.needs
+
+
+def _short(label: str) -> str:
+    """The first of several names, on two lines where it is long."""
+    words = label.split(",", maxsplit=1)[0].replace("_", " ").split()
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + len(word) > 16:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)
+
+
+def _number(about: TopClass) -> str:
+    return f"p = {about.probability:.3g}"

@@ -1,0 +1,177 @@
+"""One picture explained: a row for each class, a column for each method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+
+import matplotlib.patheffects as effects
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+from torch.nn import functional
+
+from captum_ext.visualize.heat_map import SIGNED_COLORS, check_image
+from captum_ext.visualize.overlay import COLORS
+from captum_ext.visualize.style import FAINT, INK, bare
+
+# Inches: the longer side of a picture, the column of class names, titles, the scale, gaps.
+_SIDE, _NAMES, _TITLES, _SCALE, _GAP = 2.1, 1.35, 0.3, 0.55, 0.08
+#: Pixels of a picture's longer side in a figure.
+MOST_PIXELS = 480
+
+
+def explanation_figure(
+    picture: Tensor,
+    maps: Sequence[Sequence[Tensor | str]],
+    classes: Sequence[str],
+    methods: Sequence[str],
+    *,
+    seen: tuple[int, int, int, int] | None = None,
+    signed: bool = False,
+    title: str | None = None,
+) -> Figure:
+    """A picture and the heat maps that explain it: a row for each class, a column for each method.
+
+    Args:
+        picture: ``[3, H, W]`` in [0, 1].
+        maps: for each class and method the overlay ``[3, H, W]`` of
+            :func:`captum_ext.visualize.overlay`, or a reason why there is none.
+        classes: what stands before each row.
+        methods: what stands above each column.
+        seen: the part that the model sees: top, bottom, left, right; framed where it is not all.
+        signed: whether the maps are signed, for the scale.
+        title: to write above.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: pictures of other shapes, another number of maps.
+
+    Example:
+        >>> picture = torch.rand(3, 8, 8)
+        >>> figure = explanation_figure(picture, [[picture, "failed"]], ["cat"], ["LIME", "SHAP"])
+        >>> [axes.get_title() for axes in figure.axes[1:3]]
+        ['LIME', 'SHAP']
+    """
+    height, width = check_image(picture, "picture").shape[1:]
+    if len(maps) != len(classes) or any(len(row) != len(methods) for row in maps):
+        raise ValueError(
+            f"maps must be {len(classes)} classes of {len(methods)} methods; got "
+            f"{[len(row) for row in maps]}"
+        )
+    scale = _SIDE / max(height, width)
+    wide, high = max(width * scale, 0.7), max(height * scale, 0.7)
+    head = _TITLES + (0.3 if title else 0.05)
+    columns, rows = len(methods) + 1, max(len(classes), 1)
+    size = (
+        columns * (wide + _GAP) + _NAMES + _SCALE,
+        rows * (high + _GAP) + head + 0.05,
+    )
+    figure = Figure(figsize=size, dpi=150, facecolor="white")
+
+    def place(row: int, column: int) -> Axes:
+        left = _GAP + column * (wide + _GAP) + (_NAMES if column else 0)
+        bottom = size[1] - head - (row + 1) * high - row * _GAP
+        return figure.add_axes((left / size[0], bottom / size[1], wide / size[0], high / size[1]))
+
+    first = place(0, 0)
+    _show(first, picture)
+    _heading(first, "picture")
+    if seen is not None and seen != (0, height, 0, width):
+        _frame(first, seen)
+    for number, (name, row) in enumerate(zip(classes, maps, strict=True)):
+        for column, (method, shown) in enumerate(zip(methods, row, strict=True), start=1):
+            axes = place(number, column)
+            if isinstance(shown, str):
+                _say(axes, shown)
+            else:
+                _show(axes, check_image(shown, "maps"))
+            if number == 0:
+                _heading(axes, method)
+        middle = size[1] - head - (number + 0.5) * high - number * _GAP
+        figure.text(
+            (wide + _GAP + _NAMES) / size[0],
+            middle / size[1],
+            name,
+            ha="right",
+            va="center",
+            fontsize=8.5,
+            color=INK,
+            linespacing=1.4,
+        )
+    _draw_scale(figure, size, head, high, signed=signed)
+    if title:
+        figure.text(_GAP / size[0], 1 - 0.08 / size[1], title, va="top", fontsize=10, color=INK)
+    return figure
+
+
+def _show(axes: Axes, image: Tensor) -> None:
+    height, width = image.shape[1:]
+    small = min(1.0, MOST_PIXELS / max(height, width))
+    if small < 1:
+        size = [max(1, round(side * small)) for side in (height, width)]
+        image = functional.interpolate(image[None].float(), size, mode="bilinear", antialias=True)[
+            0
+        ].clamp(0, 1)
+    # Whatever was drawn, places count in the pixels of the picture.
+    axes.imshow(
+        image.detach().cpu().movedim(0, -1).numpy(),
+        interpolation="antialiased",
+        extent=(0, width, height, 0),
+    )
+    bare(axes)
+
+
+def _heading(axes: Axes, text: str) -> None:
+    axes.set_title(text, fontsize=8.5, color=INK, pad=4)
+
+
+def _say(axes: Axes, reason: str) -> None:
+    bare(axes)
+    axes.text(
+        0.5,
+        0.5,
+        fill(reason, 24, max_lines=7, placeholder=" ..."),
+        ha="center",
+        va="center",
+        fontsize=7,
+        color=INK,
+        transform=axes.transAxes,
+    )
+
+
+def _frame(axes: Axes, seen: tuple[int, int, int, int]) -> None:
+    """Around the part that the model sees."""
+    top, bottom, left, right = seen
+    frame = Rectangle(
+        (left, top), right - left, bottom - top, fill=False, edgecolor="white", linewidth=0.9
+    )
+    frame.set_path_effects([effects.withStroke(linewidth=1.8, foreground=INK)])
+    axes.add_patch(frame)
+
+
+def _draw_scale(
+    figure: Figure, size: tuple[float, float], head: float, high: float, *, signed: bool
+) -> None:
+    place = figure.add_axes(
+        (
+            1 - (_SCALE - 0.06) / size[0],
+            (size[1] - head - high) / size[1],
+            0.09 / size[0],
+            high / size[1],
+        )
+    )
+    colors = colormaps[SIGNED_COLORS if signed else COLORS]
+    scale = ScalarMappable(Normalize(-1 if signed else 0, 1), colors)
+    bar = figure.colorbar(scale, cax=place, ticks=[-1, 0, 1] if signed else [0, 1])
+    if signed:
+        bar.ax.set_yticklabels(["against", "0", "for"])
+    bar.outline.set_edgecolor(FAINT)
+    bar.outline.set_linewidth(0.6)
+    place.tick_params(labelsize=6.5, labelcolor=INK, color=FAINT, width=0.6, length=2, pad=1.5)

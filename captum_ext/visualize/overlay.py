@@ -1,0 +1,112 @@
+"""A heat map laid over a picture, pixel by pixel: an image, not a figure."""
+
+from __future__ import annotations
+
+import torch
+from matplotlib import colormaps
+from matplotlib.colors import Colormap
+from torch import Tensor
+
+from captum_ext.checks import check_inputs, check_number
+from captum_ext.visualize.heat_map import SIGNED_COLORS, check_image
+
+#: The color map of unsigned maps.
+COLORS = "turbo"
+
+
+def intensity(attribution: Tensor, *, signed: bool = False, outlier_perc: float = 0.0) -> Tensor:
+    """One number for each pixel: how strong an attribution is there.
+
+    Args:
+        attribution: ``[C, H, W]``, or ``[H, W]``.
+        signed: the sum over channels, divided by the largest magnitude: in [-1, 1]. Otherwise the
+            sum of magnitudes, moved and stretched to [0, 1].
+        outlier_perc: percentage of the pixels, those with the largest magnitudes, that share the
+            ends of the scale.
+
+    Returns:
+        ``[H, W]`` in float32; zero everywhere, where the attribution is the same everywhere.
+
+    Raises:
+        ValueError: values that are not finite, another shape, an impossible percentage.
+
+    Example:
+        >>> intensity(torch.tensor([[[1.0, -3.0]], [[0.0, 1.0]]]))
+        tensor([[0., 1.]])
+        >>> intensity(torch.tensor([[[1.0, -3.0]], [[0.0, 1.0]]]), signed=True)
+        tensor([[ 0.5000, -1.0000]])
+    """
+    check_inputs(attribution, "attribution")
+    if attribution.dim() not in (2, 3):
+        raise ValueError(
+            f"attribution must be [C, H, W] or [H, W]; got shape {tuple(attribution.shape)}"
+        )
+    outlier_perc = check_number(outlier_perc, "outlier_perc", low=0, high=100)
+    values = attribution.detach().cpu().double()
+    planes = values if values.dim() == 3 else values[None]
+    shown = planes.sum(0) if signed else planes.abs().sum(0)
+    low = 0.0 if signed else float(shown.min())
+    shown = shown - low
+    bound = float(shown.abs().flatten().quantile(1 - outlier_perc / 100))
+    # Where nearly all is zero, the largest value: to share the scale's end, it must be there.
+    bound = bound or float(shown.abs().max())
+    if bound:
+        shown = (shown / bound).clamp(-1 if signed else 0, 1)
+    return shown.float()
+
+
+def overlay(
+    image: Tensor,
+    attribution: Tensor,
+    *,
+    signed: bool = False,
+    cmap: str | Colormap | None = None,
+    alpha: float = 0.5,
+    outlier_perc: float = 0.0,
+    seen: tuple[int, int, int, int] | None = None,
+) -> Tensor:
+    """A heat map blended over a picture.
+
+    Args:
+        image: ``[3, H, W]``, RGB in [0, 1], or ``[1, H, W]``, gray.
+        attribution: ``[C, H, W]`` or ``[H, W]``; see :func:`intensity`.
+        signed: red for the class, blue against it, in place of magnitudes.
+        cmap: matplotlib's color map, or its name; None: turbo, or red-blue where signed.
+        alpha: of the map, from 0 (the image only) to 1 (the map only).
+        outlier_perc: see :func:`intensity`.
+        seen: the part of the picture that was explained: top, bottom, left, right. The rest is left
+            gray and pale.
+
+    Returns:
+        ``[3, H, W]``, RGB in [0, 1].
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite, an unknown ``cmap``,
+            ``alpha`` outside [0, 1].
+
+    Example:
+        >>> overlay(torch.zeros(3, 1, 2), torch.tensor([[0.0, 1.0]]), alpha=1.0)[:, 0].shape
+        torch.Size([3, 2])
+    """
+    pixels = check_image(image).detach().cpu().float().expand(3, -1, -1)
+    alpha = check_number(alpha, "alpha", low=0, high=1)
+    shown = intensity(attribution, signed=signed, outlier_perc=outlier_perc)
+    if shown.shape != pixels.shape[1:]:
+        raise ValueError(
+            f"attribution must have the image's {tuple(pixels.shape[1:])} pixels; got "
+            f"{tuple(shown.shape)}"
+        )
+    if cmap is None:
+        cmap = SIGNED_COLORS if signed else COLORS
+    if isinstance(cmap, str) and cmap not in colormaps:
+        raise ValueError(f"cmap must be a color map of matplotlib; got {cmap!r}")
+    place = (shown + 1) / 2 if signed else shown
+    colors = (colormaps[cmap] if isinstance(cmap, str) else cmap)(place.numpy())
+    painted = torch.from_numpy(colors[..., :3]).movedim(-1, 0).float()
+    blended = (1 - alpha) * pixels + alpha * painted
+    if seen is None:
+        return blended
+    top, bottom, left, right = seen
+    whole = (0.5 + 0.5 * pixels.mean(0, keepdim=True)).expand(3, -1, -1).clone()
+    whole[:, top:bottom, left:right] = blended[:, top:bottom, left:right]
+    return whole
