@@ -188,6 +188,7 @@ def max_distance(
 BASELINES: dict[str, Callable[..., Tensor]] = {
     "black": black,
     "white": white,
+    "noise": uniform_noise,
     "uniform_noise": uniform_noise,
     "gaussian_noise": gaussian_noise,
     "norm_mean": norm_mean,

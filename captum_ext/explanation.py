@@ -167,10 +167,30 @@ def _device_of(model: Callable[..., Any], inputs: torch.device) -> torch.device:
 
 
 def accepted_arguments(attribution: Attribution) -> tuple[set[str], bool]:
-    """The names of the arguments of ``attribute()``, and whether it takes any other too."""
-    parameters = inspect.signature(attribution.attribute).parameters.values()
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    return {parameter.name for parameter in parameters}, takes_any
+    """The names of the arguments of ``attribute()``, and whether it takes any other too.
+
+    What it hands on to the method that it inherits from, or is made of, counts.
+
+    Example:
+        >>> from captum.attr import NoiseTunnel, Saliency
+        >>> "abs" in accepted_arguments(NoiseTunnel(Saliency(lambda x: x)))[0]
+        True
+    """
+    names: set[str] = set()
+    takes_any = False
+    for kind in type(attribution).__mro__:
+        if not callable(kind.__dict__.get("attribute")):
+            continue
+        parameters = inspect.signature(kind.__dict__["attribute"]).parameters.values()
+        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self"}
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        if not takes_any:
+            break
+    inner = getattr(attribution, "attribution_method", None)
+    if takes_any and isinstance(inner, Attribution):
+        more, takes_any = accepted_arguments(inner)
+        names |= more
+    return names, takes_any
 
 
 def _is_captums(attribution: Attribution) -> bool:

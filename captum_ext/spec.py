@@ -128,9 +128,7 @@ class MethodSpec:
             )
         reason = self.lacks(forward_func) if self.lacks is not None else None
         if reason is not None:
-            raise ValueError(
-                f"{self.name} does not work on {type(forward_func).__name__}: {reason}"
-            )
+            raise ValueError(f"{self.name} does not work on {_name_of(forward_func)}: {reason}")
         if self.optional_layer:
             return build(forward_func, layer)
         if Need.LAYER not in self.needs:
@@ -218,7 +216,7 @@ def last_convolution(model: Any) -> nn.Module:
     if embeds_patches(layers):
         raise ValueError(
             f"layer must be given: the only convolution of {_name_of(model)} cuts the image into "
-            " patches; take what goes into the last attention, as a transformer's last ln_1, "
+            "patches; take what goes into the last attention, as a transformer's last ln_1, "
             "norm1 or layernorm_before"
         )
     return layers[-1]

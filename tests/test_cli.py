@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from captum_ext import methods
-from captum_ext.cli import exam
-from captum_ext.cli import main
+from captum_ext.cli import exam, main
 
 SMALL = ["exam", "--size", "7", "--images", "2", "--methods", "saliency,occlusion,grad_cam"]
 

@@ -10,7 +10,8 @@ import captum_ext
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_examples_run_in_order(capsys):
+def test_the_examples_run_in_order(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     namespace = {}
     for block in re.findall(r"```python\n(.*?)```", README, re.S):
         exec(compile(block, "README.md", "exec"), namespace)
@@ -19,6 +20,7 @@ def test_the_examples_run_in_order(capsys):
     assert namespace["relevance"].shape == namespace["heat"].shape == namespace["images"].shape
     assert abs(namespace["delta"]).max() < 0.1
     assert namespace["picture"].shape == (32, 32)
+    assert len(namespace["files"]) == 2 * 2 * 2 + 2
 
 
 @pytest.mark.parametrize("spec", captum_ext.methods(), ids=lambda spec: spec.name)

@@ -1,11 +1,12 @@
 """Grad-CAM as an attribution of the input: Captum's, upsampled (Selvaraju et al., ICCV 2017).
 
 A transformer's layer has tokens ``[B, N, C]`` in place of a map ``[B, C, h, w]``: there, those of
-the image's patches are laid out as the patches are.
+the image's patches are laid out as the patches are. Swin's have a map ``[B, h, w, C]``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from captum_ext.targets import check_target, clear_target_errors
 _MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
 #: Tokens that stand before those of the patches: the class, a distilled class, registers.
 MOST_OTHER_TOKENS = 8
+#: How much longer than the image's, for its width, a layer's map may be.
+MOST_STRETCHED = 2
 
 
 class InputGradCam(LayerGradCam):
@@ -55,7 +58,8 @@ class InputGradCam(LayerGradCam):
             heat = super().attribute.__wrapped__(
                 self, inputs, target, additional_forward_args, **kwargs
             )
-        if tensors[0].dim() == 4 and isinstance(heat, Tensor) and heat.dim() == 3:
+        image = tuple(tensors[0].shape[2:])
+        if len(image) == 2 and isinstance(heat, Tensor) and not _is_map(heat, image):
             heat = self._of_tokens(tensors, target, additional_forward_args, **kwargs)
         heat = detached(heat)
         if isinstance(inputs, tuple):
@@ -71,7 +75,7 @@ class InputGradCam(LayerGradCam):
         relu_attributions: bool = False,
         **kwargs: Any,
     ) -> Tensor:
-        """``[B, 1, h, w]`` of a layer with tokens ``[B, N, C]``."""
+        """``[B, 1, h, w]`` of a layer with tokens ``[B, N, C]`` or a map ``[B, h, w, C]``."""
         gradients, values = compute_layer_gradients_and_eval(
             self.forward_func,
             self.layer,
@@ -81,10 +85,32 @@ class InputGradCam(LayerGradCam):
             device_ids=self.device_ids,
             attribute_to_layer_input=attribute_to_layer_input,
         )
-        rows, columns = _patches(values[0].shape[1], tuple(inputs[0].shape[2:]))
-        gradient, value = (part[0][:, -rows * columns :] for part in (gradients, values))
+        gradient, value = gradients[0], values[0]
+        image = tuple(inputs[0].shape[2:])
+        if value.dim() == 4:
+            if not _channels_last(value, image):
+                gradient, value = gradient.movedim(1, 3), value.movedim(1, 3)
+            rows, columns = value.shape[1:3]
+            gradient, value = gradient.flatten(1, 2), value.flatten(1, 2)
+        else:
+            rows, columns = _patches(value.shape[1], image)
+            gradient, value = gradient[:, -rows * columns :], value[:, -rows * columns :]
         heat = (gradient.mean(1, keepdim=True) * value).sum(2).reshape(-1, 1, rows, columns)
         return torch.relu(heat) if relu_attributions else heat
+
+
+def _is_map(heat: Tensor, image: tuple[int, ...]) -> bool:
+    """Whether a layer's heat has the image's proportions: it has not where channels come last."""
+    return heat.dim() not in (3, 4) or (heat.dim() == 4 and _alike(heat.shape[2:], image))
+
+
+def _channels_last(value: Tensor, image: tuple[int, ...]) -> bool:
+    return _alike(value.shape[1:3], image) and value.shape[3] > max(value.shape[1:3])
+
+
+def _alike(sides: Sequence[int], image: tuple[int, ...]) -> bool:
+    proportion = sides[0] * image[1] / (sides[1] * image[0])
+    return 1 / MOST_STRETCHED <= proportion <= MOST_STRETCHED
 
 
 def _patches(n_tokens: int, image: tuple[int, ...]) -> tuple[int, int]:

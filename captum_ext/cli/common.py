@@ -51,3 +51,14 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, as plain values."""
     settings = {name: value for name, value in vars(args).items() if name != "run"}
     return settings | {"out": str(args.out)}
+
+
+def natural_seed(seed: int) -> int:
+    """A seed that all generators take.
+
+    Raises:
+        ValueError: another one.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be from 0 to {2**32 - 1}; got {seed}")
+    return seed

@@ -12,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from captum_ext.checks import check_int
-from captum_ext.cli.common import INTERRUPTED, chosen_methods, settings_of, writable
+from captum_ext.cli.common import INTERRUPTED, chosen_methods, natural_seed, settings_of, writable
 from captum_ext.exam import (
     IMAGES,
     OUTPUTS,
@@ -58,7 +58,7 @@ def _run_exam(args: argparse.Namespace) -> int:
     model = CenterPixelModel(
         size=args.size,
         alpha=args.alpha,
-        seed=_natural(args.seed),
+        seed=natural_seed(args.seed),
         output=args.output.replace("-", "_"),
     )
     if args.target is not None and not 0 <= args.target < model.n_classes:
@@ -89,12 +89,6 @@ def _run_exam(args: argparse.Namespace) -> int:
 def _answer_file(folder: Path) -> AnswerFile:
     with writable(folder):
         return AnswerFile(folder / "exam.csv")
-
-
-def _natural(seed: int) -> int:
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be from 0 to {2**32 - 1}; got {seed}")
-    return seed
 
 
 def _with_progress(

@@ -12,12 +12,20 @@ from tqdm.auto import tqdm
 
 from captum_ext.baselines import BASELINES
 from captum_ext.by_name import references_of
-from captum_ext.cli.common import BAD_INPUT, INTERRUPTED, chosen_methods, settings_of, writable
+from captum_ext.cli.common import (
+    BAD_INPUT,
+    INTERRUPTED,
+    chosen_methods,
+    natural_seed,
+    settings_of,
+    writable,
+)
 from captum_ext.explanation import DEFAULT_METHOD
 from captum_ext.image_files import EMBEDDED, find_images, read_image
 from captum_ext.models import DEVICES, FITS, load_model
 from captum_ext.pictures import OUTPUTS, ExplainedPicture, explain_picture, save_explanation
 from captum_ext.results import aligned
+from captum_ext.visualize import check_drawing
 
 
 def add_explain(commands: Any) -> None:
@@ -99,6 +107,8 @@ def run_explain(args: argparse.Namespace) -> int:
     specs = chosen_methods(args.method)
     images = find_images(args.images)
     drawing = {"alpha": args.alpha, "cmap": args.cmap, "outlier_perc": args.outliers}
+    check_drawing(**drawing)
+    natural_seed(args.seed)
     model = load_model(
         args.model,
         args.weights,
@@ -125,7 +135,7 @@ def run_explain(args: argparse.Namespace) -> int:
                     bar.write(f"skipped: {error}", file=sys.stderr)
                     bar.update(len(specs) * n_classes)
                     continue
-                explained = explain_picture(
+                explained = _explained(
                     model,
                     pixels,
                     specs,
@@ -153,6 +163,14 @@ def run_explain(args: argparse.Namespace) -> int:
     if done < len(images):
         print(f"{len(images) - done} of {len(images)} pictures were skipped", file=sys.stderr)
     return 0 if done else BAD_INPUT
+
+
+def _explained(*args: Any, **settings: Any) -> ExplainedPicture:
+    try:
+        return explain_picture(*args, **settings)
+    except TypeError as error:
+        # On the command line, to give what no method takes is bad input like any other.
+        raise ValueError(str(error)) from error
 
 
 class _Folders:

@@ -53,5 +53,5 @@ def _key(images: Tensor) -> tuple[Any, ...]:
     """What tells batches apart: shape, dtype, and a digest of the values."""
     # Of a batch in channels_last, which most are, this is no copy.
     values = images.detach().movedim(1, -1).contiguous().cpu()
-    digest = hashlib.blake2b(values.numpy().tobytes(), digest_size=16).digest()
+    digest = hashlib.blake2b(values.view(torch.uint8).numpy().data, digest_size=16).digest()
     return tuple(images.shape), images.dtype, digest

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from torch import Tensor, nn
@@ -40,19 +40,26 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"weights {str(path)!r} must be a file; there is none")
+        found = "it is a folder" if path.is_dir() else "there is none"
+        raise ValueError(f"weights {str(path)!r} must be a file; {found}")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of what torch warns of, it either makes nothing, or an error.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise ValueError(
             f"weights {str(path)!r} cannot be read: it is no checkpoint, or one that holds more "
             "than tensors (a whole model, say), which would run code of whoever wrote it; save "
             "model.state_dict() instead"
         ) from error
-    except (OSError, EOFError, RuntimeError, BadZipFile, ValueError) as error:
-        raise ValueError(f"weights {str(path)!r} cannot be read: {_line(error)}") from error
+    except Exception as error:
+        # What torch makes of a file that it has not written is of any kind.
+        raise ValueError(
+            f"weights {str(path)!r} cannot be read as a checkpoint: {_line(error)}"
+        ) from error
     return _state(content, path)
 
 
@@ -99,7 +106,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = library.load_file(path)
     except Exception as error:
-        raise ValueError(f"weights {str(path)!r} cannot be read: {_line(error)}") from error
+        raise ValueError(
+            f"weights {str(path)!r} cannot be read as a checkpoint: {_line(error)}"
+        ) from error
     return found
 
 
@@ -121,11 +130,13 @@ def _state(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _without_prefix(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Without what a wrapper put before every name, where the model's names lack it."""
+    """Without what wrappers put before every name, where the model's names lack it."""
     own = set(model.state_dict())
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in state) and not own & set(state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    while not own & set(state):
+        common = [each for each in PREFIXES if all(name.startswith(each) for name in state)]
+        if not common:
+            break
+        state = {name.removeprefix(common[0]): value for name, value in state.items()}
     return state
 
 
@@ -160,4 +171,5 @@ def _some(names: list[str]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    reason = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}{reason and ': '}{reason}"

@@ -119,10 +119,11 @@ class Classifier(Preprocessed):
             return self._check_index(int(text))
         if self.class_names is None:
             raise ValueError(f"target must be a number: {self.name} has no names; got {target!r}")
+        whole = [(label, index) for index, label in enumerate(self.class_names)]
+        parts = [(name, index) for label, index in whole for name in label.split(",")]
         found: dict[str, int] = {}
-        for index, label in enumerate(self.class_names):
-            for name in (label, *label.split(",")):
-                found.setdefault(name.strip().lower(), index)
+        for name, index in whole + parts:
+            found.setdefault(name.strip().lower(), index)
         return found[check_choice(text.lower(), "target", found)]
 
     def _check_index(self, index: int) -> int:
@@ -160,7 +161,7 @@ class Classifier(Preprocessed):
         return [self._top_class(index, outputs, probabilities) for index in targets]
 
     def _answers(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """The outputs of one picture, and its probabilities: ``[classes]`` each."""
+        """The outputs of one picture, and its probabilities: ``[classes]`` each, or one tensor."""
         outputs = self(seen)
         if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != 1:
             got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -173,7 +174,8 @@ class Classifier(Preprocessed):
                 f"class_names must be as many as the {n_classes} outputs of {self.name}; got "
                 f"{len(self.class_names)}"
             )
-        return outputs[0], outputs[0] if gives_probabilities(outputs) else outputs[0].softmax(0)
+        own = outputs[0]
+        return own, own if gives_probabilities(outputs) else own.softmax(0)
 
     def _top_class(self, index: int, outputs: Tensor, probabilities: Tensor) -> TopClass:
         logit = float("nan") if outputs is probabilities else float(outputs[index])

@@ -20,6 +20,10 @@ from captum_ext.randomness import global_seed
 
 #: Words for weights beside files and names that a library knows.
 DEFAULT, NONE = "DEFAULT", "none"
+HUB = "Hugging Face's hub"
+#: What an error advises.
+KEPT = "once online, the file is kept for later"
+INSTEAD = f"{KEPT}, or give weights: a checkpoint's path, or {NONE} for random ones"
 #: A side of the images that most models are trained on.
 USUAL_SIDE = 224
 
@@ -82,16 +86,15 @@ def require(package: str) -> ModuleType:
 
 
 @contextmanager
-def fetched(what: str, source: str) -> Iterator[None]:
+def fetched(what: str, source: str, advice: str = "") -> Iterator[None]:
     """One line for whatever goes wrong where something is fetched."""
     try:
         with _reachable_hub():
             yield
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(
-            f"{what} could not be had from {source} ({reason}); once online, the file is kept for "
-            "later, or give weights: a checkpoint's path, or none for random ones"
+            f"{what} could not be had from {source} ({reason}){advice and '; '}{advice}"
         ) from error
 
 

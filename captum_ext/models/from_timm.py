@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -11,6 +13,9 @@ from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Preprocessing
 from captum_ext.models.found import (
     DEFAULT,
+    HUB,
+    INSTEAD,
+    KEPT,
     NONE,
     Found,
     as_pair,
@@ -25,36 +30,48 @@ from captum_ext.models.view import View
 
 def from_timm(name: str, weights: str) -> Found:
     timm = require("timm")
-    if not timm.is_model(name.split(".", maxsplit=1)[0]) and ":" not in name:
-        check_choice(name, "model", timm.list_models())
+    if ":" not in name:
+        architecture, _, tag = name.partition(".")
+        if not timm.is_model(architecture):
+            check_choice(name, "model", timm.list_models())
+        if tag:
+            check_choice(name, "model", timm.list_models(architecture, pretrained=True))
 
     def make(n_classes: int | None) -> nn.Module:
         settings = {} if n_classes is None else {"num_classes": n_classes}
-        return untrained(lambda: timm.create_model(name, pretrained=False, **settings))
+        with fetched(f"timm's {name}", HUB, KEPT):
+            return untrained(lambda: timm.create_model(name, pretrained=False, **settings))
 
     trained_names = True
     if weights == NONE:
         network, trained_names = make(None), False
     elif weights == DEFAULT:
-        with fetched(f"weights of timm's {name}", "Hugging Face's hub"):
+        with fetched(f"weights of timm's {name}", HUB, INSTEAD):
             network = timm.create_model(name, pretrained=True)
     else:
         network, n_classes = load_checkpoint(make, existing_file(weights))
         trained_names = n_classes is None
-    wanted = timm.data.resolve_model_data_config(network)
+    names = _timm_names(timm, network) if trained_names else None
+    return Found(network, timm_preprocessing(network), names)
+
+
+def is_of_timm(network: nn.Module) -> bool:
+    """Whether a model tells, as timm's do, what its weights were trained on."""
+    return isinstance(getattr(network, "pretrained_cfg", None), Mapping)
+
+
+def timm_preprocessing(network: nn.Module) -> Preprocessing:
+    return preprocessing_of(require("timm").data.resolve_model_data_config(network))
+
+
+def preprocessing_of(wanted: Mapping[str, Any]) -> Preprocessing:
+    """What timm's configuration of the data says."""
     size = as_pair(wanted["input_size"][1:])
-    before = tuple(int(side / wanted["crop_pct"]) for side in size)
+    before = as_pair([int(side / wanted["crop_pct"]) for side in size])
     squash = wanted.get("crop_mode") == "squash" or size[0] != size[1]
-    view = View(
-        size,
-        (before[0], before[1]) if squash else before[0],
-        known_interpolation(wanted["interpolation"]),
-    )
-    return Found(
-        network,
-        Preprocessing(tuple(wanted["mean"]), tuple(wanted["std"]), view),
-        _timm_names(timm, network) if trained_names else None,
-    )
+    interpolation = known_interpolation(wanted["interpolation"])
+    view = View(size, before if squash else before[0], interpolation)
+    return Preprocessing(tuple(wanted["mean"]), tuple(wanted["std"]), view)
 
 
 def _timm_names(timm: ModuleType, network: nn.Module) -> list[str] | None:

@@ -12,6 +12,7 @@ from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Preprocessing
 from captum_ext.models.found import (
     DEFAULT,
+    INSTEAD,
     NONE,
     Found,
     as_pair,
@@ -43,7 +44,7 @@ def from_torchvision(name: str, weights: str) -> Found:
         network = make(None)
     elif weights == DEFAULT or weights in known.__members__:
         chosen = known.DEFAULT if weights == DEFAULT else known[weights]
-        with fetched(f"weights {chosen.name} of {name}", chosen.url):
+        with fetched(f"weights {chosen.name} of {name}", chosen.url, INSTEAD):
             network = torchvision.models.get_model(name, weights=chosen)
         names = chosen.meta["categories"]
     else:

@@ -23,6 +23,7 @@ from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Classifier, Preprocessing
 from captum_ext.models.device import choose_device
 from captum_ext.models.found import DEFAULT, NONE, USUAL_SIDE, Found, untrained
+from captum_ext.models.from_timm import is_of_timm, timm_preprocessing
 from captum_ext.models.from_transformers import Logits, is_of_transformers, label_names
 from captum_ext.models.libraries import LIBRARIES, find
 from captum_ext.models.view import View
@@ -82,9 +83,8 @@ def load_model(
         found, name = find(model, weights), model
     else:
         made = _made(model, weights)
-        if isinstance(made, Classifier) and (mean, std, size, names, fit) == (None,) * 4 + (
-            FITS[0],
-        ):
+        changed = fit != FITS[0] or any(each is not None for each in (mean, std, size, names))
+        if isinstance(made, Classifier) and not changed:
             return made.to(where).eval()
         found, name = _described(made), _name_of(model)
     classifier = Classifier(
@@ -103,21 +103,23 @@ def _is_factory(name: str) -> bool:
 def _made(model: Any, weights: str) -> nn.Module:
     """The module that a factory gives, or that was given, with its weights."""
     name = _name_of(model)
-    if isinstance(model, nn.Module):
+    factory = _imported(model) if isinstance(model, str) else model
+    if isinstance(factory, nn.Module):
         if weights == NONE:
             raise ValueError("weights must be DEFAULT or a checkpoint where model is a module")
-        return model if weights == DEFAULT else load_checkpoint(lambda _: model, weights)[0]
-    factory = _imported(model) if isinstance(model, str) else model
+        return factory if weights == DEFAULT else load_checkpoint(lambda _: factory, weights)[0]
     if not callable(factory):
-        raise TypeError(f"model must be a name, a module or a function that makes one; got {name}")
+        raise TypeError(
+            "model must be a name, a module or a function that makes one; got "
+            f"{type(factory).__name__}"
+        )
     takes = "num_classes" in _parameters(factory)
 
     def make(n_classes: int | None) -> nn.Module:
         try:
             made = factory(num_classes=n_classes) if n_classes and takes else factory()
         except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise ValueError(f"model {name!r} cannot be made: {reason}") from error
+            raise ValueError(f"model {name!r} cannot be made: {_line(error)}") from error
         if not isinstance(made, nn.Module):
             raise TypeError(
                 f"model {name!r} must give a torch.nn.Module; got {type(made).__name__}"
@@ -141,6 +143,8 @@ def _described(network: nn.Module) -> Found:
             preprocessing = Preprocessing(tuple(mean), tuple(std), network.view)
             return Found(network.model, preprocessing, network.class_names)
         return Found(network.model, Preprocessing(tuple(mean), tuple(std), view))
+    if is_of_timm(network):
+        return Found(network, timm_preprocessing(network))
     preprocessing = Preprocessing(IMAGENET_MEAN, IMAGENET_STD, view)
     if is_of_transformers(network):
         return Found(Logits(network), preprocessing, label_names(network))
@@ -157,6 +161,8 @@ def _adjusted(
     view = own.view
     if size is not None:
         sides = size if isinstance(size, tuple) else (size, size)
+        if len(sides) != 2:
+            raise ValueError(f"size must be a side or (height, width); got {size}")
         height, width = (check_int(side, "size", minimum=1) for side in sides)
         resize = height if height == width else (height, width)
         view = replace(view, size=(height, width), resize=resize)
@@ -170,6 +176,8 @@ def _channels(
 ) -> tuple[float, ...]:
     if values is None:
         return own
+    if not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must have a number for each channel; got {values!r}")
     return tuple(check_number(value, name) for value in values)
 
 
@@ -178,15 +186,15 @@ def _read_names(class_names: Sequence[str] | str | Path) -> list[str]:
         return [str(name) for name in class_names]
     try:
         text = Path(class_names).read_text(encoding="utf-8")
-        content = json.loads(text) if Path(class_names).suffix == ".json" else text.splitlines()
+        content = (
+            json.loads(text) if Path(class_names).suffix == ".json" else text.rstrip().splitlines()
+        )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"class_names {str(class_names)!r} cannot be read: {reason}") from error
     if isinstance(content, Mapping):
-        try:
-            content = [content[key] for key in sorted(content, key=int)]
-        except ValueError:
-            content = None
+        numbers = [str(index) for index in range(len(content))]
+        content = [content[n] for n in numbers] if set(content) == set(numbers) else None
     if not isinstance(content, list) or not content:
         raise ValueError(
             f"class_names {str(class_names)!r} must hold a list of names, or names by number"
@@ -201,8 +209,8 @@ def _imported(name: str) -> Any:
             found = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise ValueError(f"model {name!r} cannot be imported: {error}") from error
+    except Exception as error:
+        raise ValueError(f"model {name!r} cannot be imported: {_line(error)}") from error
     return found
 
 
@@ -230,4 +238,10 @@ def _parameters(factory: Callable[..., Any]) -> set[str]:
 def _name_of(model: Any) -> str:
     if isinstance(model, str):
         return model
+    if isinstance(model, Classifier):
+        return model.name
     return getattr(model, "__name__", None) or type(model).__name__
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -80,10 +80,16 @@ class View:
         """
         height, width = self._resized(*picture)
         top, left = self._corner(height, width)
-        rest = (width - left - self.size[1], height - top - self.size[0])
-        whole = functional.pad(values, (left, rest[0], top, rest[1]))
-        planes = whole.reshape(-1, height, width)
-        return _interpolate(planes, picture, "bilinear").reshape(*values.shape[:-2], *picture)
+        around = (left, width - left - self.size[1], top, height - top - self.size[0])
+        planes = values.reshape(-1, *self.size)
+        inside = functional.pad(planes, [min(side, 0) for side in around])
+        # Continued beyond its edge, so that it does not fade towards it.
+        whole = functional.pad(inside, [max(side, 0) for side in around], mode="replicate")
+        resized = _interpolate(whole, picture, "bilinear")
+        upper, lower, first, last = self.seen(picture)
+        back = torch.zeros_like(resized)
+        back[:, upper:lower, first:last] = resized[:, upper:lower, first:last]
+        return back.reshape(*values.shape[:-2], *picture)
 
     def seen(self, picture: tuple[int, int]) -> tuple[int, int, int, int]:
         """The part of the picture that the model sees: top, bottom, left, right.

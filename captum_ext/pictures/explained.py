@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
+from captum_ext.baselines import BASELINES
 from captum_ext.by_name import baselines_of, layer_of, references_of
 from captum_ext.checks import check_choice
 from captum_ext.explanation import DEFAULT_METHOD, accepted_arguments, explain
@@ -189,8 +190,8 @@ def explain_picture(
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         >>> model = load_model(network, size=32)
         >>> explained = explain_picture(model, "coffee", ["saliency", "occlusion"], top=2)
-        >>> [(answer.method.name, answer.about.index) for answer in explained.answers[:2]]
-        [('saliency', 3), ('occlusion', 3)]
+        >>> [answer.method.name for answer in explained.answers]
+        ['saliency', 'occlusion', 'saliency', 'occlusion']
         >>> explained.overlay(explained.answers[0]).shape
         torch.Size([3, 400, 600])
     """
@@ -258,6 +259,8 @@ class _Task:
         Raises:
             TypeError, ValueError: it names the argument.
         """
+        if self.baseline is not None:
+            check_choice(self.baseline, "baseline", BASELINES)
         used: set[str] = set()
         problems: list[str] = []
         for spec in specs:
@@ -266,8 +269,8 @@ class _Task:
             except (TypeError, ValueError) as error:
                 problems.append(str(error))
                 continue
-            accepted, takes_any = accepted_arguments(attribution)
-            used |= set(self.arguments) if takes_any else accepted & set(self.arguments)
+            accepted, _ = accepted_arguments(attribution)
+            used |= accepted & set(self.arguments)
             used |= {"references"} if spec.takes_references else set()
             used |= {"layer"} if _takes_layer(spec) else set()
             used |= {"baseline"} if self._takes_baseline(spec, accepted) else set()
@@ -332,8 +335,8 @@ class _Task:
         return spec.make(asked, self.layer if _takes_layer(spec) else None)
 
     def _arguments(self, spec: MethodSpec, asked: nn.Module) -> dict[str, Any]:
-        accepted, takes_any = accepted_arguments(self._made(spec, asked))
-        chosen = {k: v for k, v in self.arguments.items() if takes_any or k in accepted}
+        accepted, _ = accepted_arguments(self._made(spec, asked))
+        chosen = {key: value for key, value in self.arguments.items() if key in accepted}
         if self.baseline is not None and self._takes_baseline(spec, accepted):
             made = baselines_of(self.baseline, spec, self.model, (self.seen,), self.seed)
             chosen.setdefault("baselines", made[0])

@@ -18,7 +18,7 @@ from captum_ext.visualize.heat_map import (
     heat_map_over_image,
 )
 from captum_ext.visualize.masks import compare_images
-from captum_ext.visualize.overlay import intensity, overlay
+from captum_ext.visualize.overlay import check_drawing, intensity, overlay
 from captum_ext.visualize.segments import keep_segments
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "MOST_COLUMNS",
     "SIGNED_COLORS",
     "Panel",
+    "check_drawing",
     "compare_images",
     "curves_figure",
     "draw_curves",

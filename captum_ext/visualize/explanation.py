@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from textwrap import fill
 
 import matplotlib.patheffects as effects
@@ -23,6 +24,8 @@ from captum_ext.visualize.style import FAINT, INK, bare
 _SIDE, _NAMES, _TITLES, _SCALE, _GAP = 2.1, 1.35, 0.3, 0.55, 0.08
 #: Pixels of a picture's longer side in a figure.
 MOST_PIXELS = 480
+#: Methods in a row.
+MOST_COLUMNS = 8
 
 
 def explanation_figure(
@@ -54,6 +57,7 @@ def explanation_figure(
         ValueError: pictures of other shapes, another number of maps.
 
     Example:
+        >>> import torch
         >>> picture = torch.rand(3, 8, 8)
         >>> figure = explanation_figure(picture, [[picture, "failed"]], ["cat"], ["LIME", "SHAP"])
         >>> [axes.get_title() for axes in figure.axes[1:3]]
@@ -65,50 +69,91 @@ def explanation_figure(
             f"maps must be {len(classes)} classes of {len(methods)} methods; got "
             f"{[len(row) for row in maps]}"
         )
-    scale = _SIDE / max(height, width)
-    wide, high = max(width * scale, 0.7), max(height * scale, 0.7)
-    head = _TITLES + (0.3 if title else 0.05)
-    columns, rows = len(methods) + 1, max(len(classes), 1)
-    size = (
-        columns * (wide + _GAP) + _NAMES + _SCALE,
-        rows * (high + _GAP) + head + 0.05,
-    )
-    figure = Figure(figsize=size, dpi=150, facecolor="white")
-
-    def place(row: int, column: int) -> Axes:
-        left = _GAP + column * (wide + _GAP) + (_NAMES if column else 0)
-        bottom = size[1] - head - (row + 1) * high - row * _GAP
-        return figure.add_axes((left / size[0], bottom / size[1], wide / size[0], high / size[1]))
-
-    first = place(0, 0)
+    layout = _Layout.of(width / height, len(classes), len(methods), titled=bool(title))
+    figure = Figure(figsize=layout.size, dpi=150, facecolor="white")
+    first = figure.add_axes(layout.cell(0, 0))
     _show(first, picture)
     _heading(first, "picture")
     if seen is not None and seen != (0, height, 0, width):
         _frame(first, seen)
-    for number, (name, row) in enumerate(zip(classes, maps, strict=True)):
-        for column, (method, shown) in enumerate(zip(methods, row, strict=True), start=1):
-            axes = place(number, column)
+    for row, name in enumerate(classes):
+        for column, method in enumerate(methods):
+            axes, shown = figure.add_axes(layout.cell(row, column + 1)), maps[row][column]
             if isinstance(shown, str):
                 _say(axes, shown)
             else:
                 _show(axes, check_image(shown, "maps"))
-            if number == 0:
+            if row == 0:
                 _heading(axes, method)
-        middle = size[1] - head - (number + 0.5) * high - number * _GAP
-        figure.text(
-            (wide + _GAP + _NAMES) / size[0],
-            middle / size[1],
-            name,
-            ha="right",
-            va="center",
-            fontsize=8.5,
-            color=INK,
-            linespacing=1.4,
-        )
-    _draw_scale(figure, size, head, high, signed=signed)
+        for x, y in layout.names(row):
+            figure.text(
+                x, y, name, ha="right", va="center", fontsize=8.5, color=INK, linespacing=1.4
+            )
+    _draw_scale(figure, layout.scale, signed=signed)
     if title:
-        figure.text(_GAP / size[0], 1 - 0.08 / size[1], title, va="top", fontsize=10, color=INK)
+        left, top = _GAP / layout.size[0], 1 - 0.08 / layout.size[1]
+        figure.text(left, top, title, va="top", fontsize=10, color=INK)
     return figure
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where things stand: bands of at most :data:`MOST_COLUMNS` methods, one below the other.
+
+    Places are (left, bottom, width, height), as parts of the figure.
+    """
+
+    wide: float
+    high: float
+    head: float
+    rows: int
+    columns: int
+    bands: int
+
+    @classmethod
+    def of(cls, proportion: float, classes: int, methods: int, *, titled: bool) -> _Layout:
+        """For pictures whose width is so many times their height."""
+        wide, high = _SIDE * min(1.0, proportion), _SIDE * min(1.0, 1 / proportion)
+        bands = max(1, -(-methods // MOST_COLUMNS))
+        columns = max(1, -(-methods // bands))
+        head = 0.3 if titled else 0.05
+        return cls(max(wide, 0.7), max(high, 0.7), head, max(1, classes), columns, bands)
+
+    @property
+    def band(self) -> float:
+        """Inches of a band's height."""
+        return _TITLES + self.rows * (self.high + _GAP)
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Inches of the figure."""
+        width = (self.columns + 1) * (self.wide + _GAP) + _NAMES + _SCALE
+        return width, self.bands * self.band + self.head + 0.05
+
+    @property
+    def scale(self) -> tuple[float, float, float, float]:
+        """The color scale, beside the first row."""
+        _, bottom, _, height = self.cell(0, 0)
+        return 1 - (_SCALE - 0.06) / self.size[0], bottom, 0.09 / self.size[0], height
+
+    def cell(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """A picture's place; column 0 is left of the classes' names."""
+        band, place = divmod(column - 1, self.columns) if column else (0, -1)
+        left = _GAP + (place + 1) * (self.wide + _GAP) + (_NAMES if column else 0)
+        width, height = self.size
+        bottom = height - self._below(band, row) - self.high
+        return left / width, bottom / height, self.wide / width, self.high / height
+
+    def names(self, row: int) -> list[tuple[float, float]]:
+        """Where a class's name ends, in each band."""
+        width, height = self.size
+        x = (self.wide + _GAP + _NAMES) / width
+        middles = (self._below(band, row) + self.high / 2 for band in range(self.bands))
+        return [(x, 1 - middle / height) for middle in middles]
+
+    def _below(self, band: int, row: int) -> float:
+        """Inches from the figure's top to a row."""
+        return self.head + band * self.band + _TITLES + row * (self.high + _GAP)
 
 
 def _show(axes: Axes, image: Tensor) -> None:
@@ -156,17 +201,8 @@ def _frame(axes: Axes, seen: tuple[int, int, int, int]) -> None:
     axes.add_patch(frame)
 
 
-def _draw_scale(
-    figure: Figure, size: tuple[float, float], head: float, high: float, *, signed: bool
-) -> None:
-    place = figure.add_axes(
-        (
-            1 - (_SCALE - 0.06) / size[0],
-            (size[1] - head - high) / size[1],
-            0.09 / size[0],
-            high / size[1],
-        )
-    )
+def _draw_scale(figure: Figure, where: tuple[float, float, float, float], *, signed: bool) -> None:
+    place = figure.add_axes(where)
     colors = colormaps[SIGNED_COLORS if signed else COLORS]
     scale = ScalarMappable(Normalize(-1 if signed else 0, 1), colors)
     bar = figure.colorbar(scale, cax=place, ticks=[-1, 0, 1] if signed else [0, 1])

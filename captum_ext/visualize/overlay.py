@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.colors import Colormap
@@ -41,7 +42,7 @@ def intensity(attribution: Tensor, *, signed: bool = False, outlier_perc: float 
         raise ValueError(
             f"attribution must be [C, H, W] or [H, W]; got shape {tuple(attribution.shape)}"
         )
-    outlier_perc = check_number(outlier_perc, "outlier_perc", low=0, high=100)
+    check_drawing(outlier_perc=outlier_perc)
     values = attribution.detach().cpu().double()
     planes = values if values.dim() == 3 else values[None]
     shown = planes.sum(0) if signed else planes.abs().sum(0)
@@ -89,7 +90,7 @@ def overlay(
         torch.Size([3, 2])
     """
     pixels = check_image(image).detach().cpu().float().expand(3, -1, -1)
-    alpha = check_number(alpha, "alpha", low=0, high=1)
+    check_drawing(alpha=alpha, cmap=cmap)
     shown = intensity(attribution, signed=signed, outlier_perc=outlier_perc)
     if shown.shape != pixels.shape[1:]:
         raise ValueError(
@@ -98,11 +99,10 @@ def overlay(
         )
     if cmap is None:
         cmap = SIGNED_COLORS if signed else COLORS
-    if isinstance(cmap, str) and cmap not in colormaps:
-        raise ValueError(f"cmap must be a color map of matplotlib; got {cmap!r}")
+    colors = colormaps[cmap] if isinstance(cmap, str) else cmap
+    table = torch.from_numpy(colors(np.arange(colors.N)))[:, :3].float()
     place = (shown + 1) / 2 if signed else shown
-    colors = (colormaps[cmap] if isinstance(cmap, str) else cmap)(place.numpy())
-    painted = torch.from_numpy(colors[..., :3]).movedim(-1, 0).float()
+    painted = table[(place * colors.N).long().clamp(max=colors.N - 1)].movedim(-1, 0)
     blended = (1 - alpha) * pixels + alpha * painted
     if seen is None:
         return blended
@@ -110,3 +110,23 @@ def overlay(
     whole = (0.5 + 0.5 * pixels.mean(0, keepdim=True)).expand(3, -1, -1).clone()
     whole[:, top:bottom, left:right] = blended[:, top:bottom, left:right]
     return whole
+
+
+def check_drawing(
+    *, alpha: float = 0.5, cmap: str | Colormap | None = None, outlier_perc: float = 0.0
+) -> None:
+    """Refuses settings of :func:`overlay` before there is anything to draw.
+
+    Raises:
+        TypeError, ValueError: it names the setting.
+
+    Example:
+        >>> check_drawing(alpha=2)
+        Traceback (most recent call last):
+        ...
+        ValueError: alpha must be at least 0 and at most 1; got 2
+    """
+    check_number(alpha, "alpha", low=0, high=1)
+    check_number(outlier_perc, "outlier_perc", low=0, high=100)
+    if isinstance(cmap, str) and cmap not in colormaps:
+        raise ValueError(f"cmap must be a color map of matplotlib; got {cmap!r}")

@@ -1,0 +1,39 @@
+"""Several classes of one picture: what is asked once serves all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from torch import Tensor
+
+from benchmarks.speed.timing import SIZE, Row, ratio, subject
+from captum_ext import load_model
+from captum_ext.models import Classifier
+from captum_ext.pictures import explain_picture
+
+CLASSES, SAMPLES = 3, 200
+METHODS = ("segment_lime", "image_ig")
+
+
+def explained(model: Classifier, image: Tensor, method: str, classes: list[int]) -> None:
+    few = {"segment_lime": {"n_samples": SAMPLES}, "image_ig": {"n_steps": SAMPLES // 4}}
+    explain_picture(model, image, method, targets=classes, arguments=few[method])
+
+
+def one_by_one(model: Classifier, image: Tensor, method: str) -> None:
+    for index in range(CLASSES):
+        explained(model, image, method, [index])
+
+
+def several_classes(repeats: int) -> Iterator[Row]:
+    """A method that only runs the model, and one that needs each class's gradients."""
+    network, images = subject()
+    model = load_model(network, size=SIZE, device="cpu")
+    for method in METHODS:
+        yield ratio(
+            f"{method}: {CLASSES} classes together against one by one",
+            partial(one_by_one, model, images[0], method),
+            partial(explained, model, images[0], method, list(range(CLASSES))),
+            repeats,
+        )
