@@ -101,6 +101,7 @@ def within(budget: int, spec: MethodSpec, image: Tensor, references: Tensor) -> 
     settings: dict[str, dict[str, Any]] = {
         "smooth_grad": {"nt_samples": budget // 2},
         "integrated_gradients": {"n_steps": budget // 2},
+        "image_ig": {"n_steps": budget // 2},
         "gradient_shap": {"n_samples": budget // 2, "baselines": references},
         "deep_lift_shap": {"baselines": references},
         "occlusion": {"sliding_window_shapes": (3, window, window), "strides": (3, stride, stride)},

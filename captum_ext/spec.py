@@ -135,6 +135,25 @@ class MethodSpec:
             return build(forward_func)
         return build(forward_func, layer if layer is not None else last_convolution(forward_func))
 
+    def problem_with(
+        self, forward_func: Callable[..., Any], layer: nn.Module | None = None
+    ) -> str | None:
+        """Why the method does not work on a model, or None where it does, as far as it is known.
+
+        Args:
+            forward_func, layer: as of :meth:`make`.
+
+        Example:
+            >>> from captum_ext.registry import get_method
+            >>> get_method("grad_cam").problem_with(nn.Linear(2, 1))
+            'layer must be given: Linear has no convolution to choose'
+        """
+        try:
+            self.make(forward_func, layer)
+        except (TypeError, ValueError) as error:
+            return str(error)
+        return None
+
     def arguments(
         self,
         inputs: Tensor | tuple[Tensor, ...],

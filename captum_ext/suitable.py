@@ -11,7 +11,6 @@ from typing import Any
 
 from captum.attr._core import deep_lift, lrp
 from torch import nn
-from torch.nn.modules import activation
 
 from captum_ext.layers import CONVOLUTIONS
 
@@ -45,7 +44,7 @@ def without_deep_lift_rules(model: nn.Module) -> str | None:
     others = [
         module
         for module in leaves
-        if (type(module).__module__ == activation.__name__ or isinstance(module, NORMALIZATIONS))
+        if (_is_activation(module) or isinstance(module, NORMALIZATIONS))
         and not isinstance(module, ruled)
     ]
     if others:
@@ -91,6 +90,11 @@ def embeds_patches(convolutions: Iterable[Any]) -> bool:
         return False
     window, stride = tuple(found[0].kernel_size), tuple(found[0].stride)
     return window == stride and max(window) > 1
+
+
+def _is_activation(module: nn.Module) -> bool:
+    """As torch, timm and transformers call the files of theirs."""
+    return "activation" in type(module).__module__.rpartition(".")[2]
 
 
 def _kinds(modules: Iterable[nn.Module]) -> str:

@@ -124,6 +124,14 @@ def test_methods_lists_the_registry(capsys):
     assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == listed
 
 
+def test_methods_says_which_work_on_a_model(capsys):
+    assert main(["methods", "--model", "vit_b_16"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["rise"].endswith("works")
+    assert "it has no rule for LayerNorm, GELU" in lines["lrp_z"]
+    assert "cuts the image into patches" in lines["grad_cam"]
+
+
 def test_the_installed_command_runs():
     result = subprocess.run(
         [Path(sys.executable).with_name("captum-ext"), "methods"],

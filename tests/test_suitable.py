@@ -91,6 +91,15 @@ def test_deep_lift_has_no_rule_for(method, layer):
     assert f"it has no rule for {type(layer).__name__}, which it would take for linear" in message
 
 
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [("transformers.activations", "GELUActivation"), ("timm.layers.activations", "GELU")],
+)
+def test_deep_lift_has_no_rule_for_other_libraries_activations(module, kind):
+    layer = getattr(pytest.importorskip(module), kind)()
+    assert f"it has no rule for {kind}" in reason_of("deep_lift", net(nn.ReLU(), layer))
+
+
 def test_deep_lift_has_no_rule_for_layer_norm_also_of_a_subclass():
     assert "no rule for LayerNorm2d" in reason_of("deep_lift", torchvision.models.convnext_tiny())
 

@@ -27,7 +27,7 @@ from captum.attr._utils.approximation_methods import SUPPORTED_METHODS, approxim
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_ext.baselines import make_baselines
+from captum_ext.baselines import image_mean, make_baselines
 from captum_ext.checks import (
     as_tuple,
     check_baselines,
@@ -38,7 +38,7 @@ from captum_ext.checks import (
 )
 from captum_ext.forward import Evaluator, Perturb, Rows, batch_size_or_default
 from captum_ext.path import Points, column
-from captum_ext.spec import MethodSpec, Need
+from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
 
@@ -211,6 +211,13 @@ def _flat(tensors: Points) -> Tensor:
     return together.to(precise(together))
 
 
+def _defaults(inputs: Points, resolution: Resolution, seed: int) -> dict[str, Any]:
+    """Of photographs, the mean color: where black is the baseline, nothing black has a share."""
+    if resolution == "pixel" or any(x.dim() != 4 or not x.is_floating_point() for x in inputs):
+        return {}
+    return {"baselines": tuple(image_mean(x) for x in inputs)}
+
+
 SPEC = MethodSpec(
     "image_ig",
     "Image IG",
@@ -218,5 +225,6 @@ SPEC = MethodSpec(
     "Sundararajan et al., ICML 2017",
     ImageIntegratedGradients,
     frozenset({Need.GRADIENTS}),
+    defaults=_defaults,
     promises_dummy=True,
 )

@@ -136,10 +136,9 @@ def answer(
         result.status = "skipped"
         result.detail = f"does not scale to {n_features} features (at most {spec.max_features})"
         return result
-    try:
-        spec.make(asked)
-    except (TypeError, ValueError) as error:
-        result.status, result.detail = "skipped", str(error)
+    problem = spec.problem_with(asked)
+    if problem is not None:
+        result.status, result.detail = "skipped", problem
         return result
     start = time.perf_counter()
     try:

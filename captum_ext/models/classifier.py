@@ -14,6 +14,8 @@ from captum_ext.models.view import View
 
 #: By how much the sum of probabilities may miss one.
 ROUNDING = 1e-4
+#: How much of the luminance red, green and blue are (ITU-R BT.601, as in Pillow).
+LUMINANCE = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,13 @@ class Classifier(Preprocessed):
             image: ``[3, H, W]`` in [0, 1].
 
         Returns:
-            ``[1, 3, height, width]`` in [0, 1], on the model's device.
+            ``[1, 3, height, width]`` in [0, 1], on the model's device; ``[1, 1, height, width]``
+            of its luminance for a model of gray images, which has one ``mean``.
         """
-        return self.view(image)[None].to(self.device)
+        seen = self.view(image)
+        if len(self.normalize.mean) == 1:
+            seen = (seen * seen.new_tensor(LUMINANCE).reshape(3, 1, 1)).sum(0, keepdim=True)
+        return seen[None].to(self.device)
 
     def label_of(self, index: int) -> str:
         """The name of a class, or its number where there are no names."""
