@@ -3,7 +3,8 @@
 A convolutional network made by hand. For a color c and a pixel p,
 
     near(c, p) = ReLU((has(c, p) - FROM[c]) / (TO[c] - FROM[c]))
-    evidence(c, p) = SCALE * ReLU(mean of near(c) - RIVALRY * near(neighbors of c) around p - FAINT)
+    clear(c, p) = near(c, p) - RIVALRY * (near(left neighbor of c, p) + near(right neighbor of c, p))
+    evidence(c, p) = SCALE * ReLU(mean of clear(c, .) around p - FAINT)
     logit(c) = mean over p of evidence(c, p)
 
 ``has`` is the mean of the channels that the color has, minus the mean of those that it lacks: red's
@@ -11,8 +12,8 @@ is R - (G + B) / 2, white's the mean of all three, black's minus that. So a pixe
 near the color (near: 0 to 1, and above where it is even purer than TO), the two neighbors on the
 color wheel count against it, and what is faint all around does not count.
 
-The right answer is known: where :meth:`ColorNet.evidence` is zero, no pixel has a part in the
-logit. Skin, wood and orange are a faint red.
+So the right answer is known: a pixel has a part in a logit only where there is evidence around it,
+see :meth:`ColorNet.evidence`. Skin, wood and orange are a faint red.
 
     captum-ext explain astronaut --model examples.color_model:color_model
 """
@@ -77,11 +78,10 @@ class ColorNet(nn.Module):
             for neighbor in (color - 1, color + 1):
                 rivals[color, neighbor % WHEEL] = -RIVALRY
         blur = torch.full((AROUND, AROUND), 1 / AROUND**2)
-        with torch.no_grad():
-            self.near.weight.copy_((contrast / (end - start)[:, None])[:, :, None, None])
-            self.near.bias.copy_(-start / (end - start))
-            self.around.weight.copy_(SCALE * rivals[:, :, None, None] * blur)
-            self.around.bias.fill_(-SCALE * FAINT)
+        self.near.weight = nn.Parameter((contrast / (end - start)[:, None])[:, :, None, None])
+        self.near.bias = nn.Parameter(-start / (end - start))
+        self.around.weight = nn.Parameter(SCALE * rivals[:, :, None, None] * blur)
+        self.around.bias = nn.Parameter(torch.full((len(COLORS),), -SCALE * FAINT))
         self.requires_grad_(False)
 
     def evidence(self, images: Tensor) -> Tensor:

@@ -167,7 +167,7 @@ def _does_as(processor: Callable[..., Any], preprocessing: Preprocessing, bgr: b
 def label_names(network: nn.Module) -> list[str] | None:
     """The class names in the configuration of a model of transformers; None for placeholders."""
     named: Mapping[int, str] = getattr(getattr(network, "config", None), "id2label", None) or {}
-    names = [named[index] for index in sorted(named, key=str)]
+    names = [named[index] for index in sorted(named)]
     placeholders = [f"LABEL_{index}" for index in range(len(names))]
     return names if names and names != placeholders else None
 

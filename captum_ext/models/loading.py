@@ -42,7 +42,7 @@ def load_model(
     size: int | tuple[int, int] | None = None,
     fit: str = "own",
     class_names: Sequence[str] | str | Path | None = None,
-    device: str | torch.device | None = "cpu",
+    device: str | torch.device | None = "auto",
 ) -> Classifier:
     """A classifier that takes RGB in [0, 1], in evaluation mode, with its class names.
 
@@ -113,7 +113,7 @@ def _made(model: Any, weights: str) -> nn.Module:
             "model must be a name, a module or a function that makes one; got "
             f"{type(factory).__name__}"
         )
-    takes = "num_classes" in _parameters(factory)
+    takes = _takes_num_classes(factory)
 
     def make(n_classes: int | None) -> nn.Module:
         try:
@@ -228,11 +228,13 @@ def _here_on_path() -> Iterator[None]:
         sys.path.remove(here)
 
 
-def _parameters(factory: Callable[..., Any]) -> set[str]:
+def _takes_num_classes(factory: Callable[..., Any]) -> bool:
     try:
-        return set(inspect.signature(factory).parameters)
+        parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):
-        return set()
+        return False
+    any_name = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return any_name or "num_classes" in parameters
 
 
 def _name_of(model: Any) -> str:

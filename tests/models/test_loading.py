@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from captum_ext import load_model
@@ -299,3 +300,10 @@ def test_a_classifier_of_ones_own_needs_no_names():
     own = Classifier(network(), Preprocessing((0.5,) * 3, (1.0,) * 3, View((2, 2), 2)))
     assert load_model(Preprocessed(own.model, [0.5] * 3, [1.0] * 3)).class_names is None
     assert load_model(own, size=2).name == "Sequential"
+
+
+def test_a_factory_that_takes_any_keyword_is_told_the_number_of_classes(tmp_path):
+    state = torchvision.models.squeezenet1_0(num_classes=3).state_dict()
+    torch.save(state, tmp_path / "three.pt")
+    model = load_model("torchvision.models:squeezenet1_0", tmp_path / "three.pt", size=64)
+    assert model(torch.rand(1, 3, 64, 64)).shape == (1, 3)

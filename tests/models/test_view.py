@@ -22,7 +22,7 @@ def picture_of(size, seed=0):
 
 
 @pytest.mark.parametrize("picture", PICTURES)
-@pytest.mark.parametrize("resize", [32, 24, 35, (30, 40), (20, 50)])
+@pytest.mark.parametrize("resize", [32, 24, 23, 35, (30, 40), (20, 50)])
 @pytest.mark.parametrize("interpolation", list(MODES))
 def test_it_is_torchvisions_resize_and_crop(picture, resize, interpolation):
     image = picture_of(picture)
