@@ -3,14 +3,14 @@
 A convolutional network made by hand. For a color c and a pixel p,
 
     near(c, p) = ReLU((has(c, p) - FROM[c]) / (TO[c] - FROM[c]))
-    clear(c, p) = near(c, p) - RIVALRY * (near(left neighbor of c, p) + near(right neighbor of c, p))
+    clear(c, p) = near(c, p) - RIVALRY * (near(left of c, p) + near(right of c, p))
     evidence(c, p) = SCALE * ReLU(mean of clear(c, .) around p - FAINT)
     logit(c) = mean over p of evidence(c, p)
 
 ``has`` is the mean of the channels that the color has, minus the mean of those that it lacks: red's
 is R - (G + B) / 2, white's the mean of all three, black's minus that. So a pixel counts where it is
-near the color (near: 0 to 1, and above where it is even purer than TO), the two neighbors on the
-color wheel count against it, and what is faint all around does not count.
+near the color (near: 0 to 1, and above where it is even purer than TO), its two neighbors on the
+color wheel, left and right, count against it, and what is faint all around does not count.
 
 So the right answer is known: a pixel has a part in a logit only where there is evidence around it,
 see :meth:`ColorNet.evidence`. Skin, wood and orange are a faint red.

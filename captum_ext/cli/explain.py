@@ -213,9 +213,8 @@ def _report(explained: ExplainedPicture, folder: Path) -> str:
         for answer in explained.answers
         if answer.attribution is not None
     ]
-    problems = dict.fromkeys(
-        f"{answer.method.title}: {answer.problem}" for answer in explained.answers if answer.problem
-    )
+    remarks = [(answer.method.title, answer.remark) for answer in explained.answers]
+    odd = dict.fromkeys(f"{title}: {remark}" for title, remark in remarks if remark)
     lines = [
         f"{explained.name} ({width} x {height})",
         *aligned(("class", "label", "logit", "probability"), classes, left=(1,)),
@@ -225,7 +224,7 @@ def _report(explained: ExplainedPicture, folder: Path) -> str:
             answers,
             left=(0, 1, 2),
         ),
-        *problems,
+        *odd,
         f"written to {folder}",
         "",
     ]

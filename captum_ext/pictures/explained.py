@@ -58,6 +58,13 @@ class Answer:
     passes: Passes = field(default_factory=Passes)
     seconds: float = 0.0
 
+    @property
+    def remark(self) -> str:
+        """Why there is no attribution, or what is odd about it."""
+        if self.attribution is None:
+            return self.problem
+        return "" if bool(self.attribution.any()) else "zero everywhere"
+
 
 @dataclass
 class ExplainedPicture:

@@ -116,7 +116,7 @@ def _fact(answer: Answer) -> dict[str, Any]:
         "class": answer.about.index,
         "output": answer.output,
         "files": file_stem(answer) if answer.attribution is not None else None,
-        "problem": answer.problem or None,
+        "remark": answer.remark or None,
         "forward": answer.passes.forward,
         "backward": answer.passes.backward,
         "seconds": round(answer.seconds, 3),

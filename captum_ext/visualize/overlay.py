@@ -71,7 +71,8 @@ def overlay(
     Args:
         image: ``[3, H, W]``, RGB in [0, 1], or ``[1, H, W]``, gray.
         attribution: ``[C, H, W]`` or ``[H, W]``; see :func:`intensity`.
-        signed: red for the class, blue against it, in place of magnitudes.
+        signed: red for the class, blue against it, in place of magnitudes; over a gray picture, as
+            red on red tells nothing.
         cmap: matplotlib's color map, or its name; None: turbo, or red-blue where signed.
         alpha: of the map, from 0 (the image only) to 1 (the map only).
         outlier_perc: see :func:`intensity`.
@@ -103,11 +104,12 @@ def overlay(
     table = torch.from_numpy(colors(np.arange(colors.N)))[:, :3].float()
     place = (shown + 1) / 2 if signed else shown
     painted = table[(place * colors.N).long().clamp(max=colors.N - 1)].movedim(-1, 0)
-    blended = (1 - alpha) * pixels + alpha * painted
+    gray = pixels.mean(0, keepdim=True).expand(3, -1, -1)
+    blended = (1 - alpha) * (gray if signed else pixels) + alpha * painted
     if seen is None:
         return blended
     top, bottom, left, right = seen
-    whole = (0.5 + 0.5 * pixels.mean(0, keepdim=True)).expand(3, -1, -1).clone()
+    whole = 0.5 + 0.5 * gray
     whole[:, top:bottom, left:right] = blended[:, top:bottom, left:right]
     return whole
 

@@ -81,6 +81,14 @@ def test_a_method_that_does_not_work_is_an_answer_with_a_reason(model, picture):
         explained.overlay(failed)
 
 
+def test_a_map_of_zeros_is_remarked_upon(model, picture):
+    with torch.no_grad():
+        model.model.colors.weight[1] = 0
+    explained = explain_picture(model, picture, "occlusion", targets=["green"], output="logit")
+    assert explained.answers[0].remark == "zero everywhere"
+    assert explain_picture(model, picture, "occlusion", top=1).answers[0].remark == ""
+
+
 def test_no_method_that_works_is_an_error(model, picture):
     calls = model.model.calls
     with pytest.raises(ValueError, match="it needs ReLU layers"):
@@ -168,7 +176,7 @@ def test_files_hold_what_was_found(model, picture, tmp_path):
     assert [about["label"] for about in facts["classes"]] == ["green", "red, rouge"]
     first, failed, *_ = facts["answers"]
     assert first["forward"] > 0 and first["files"] == "occlusion_1_green"
-    assert failed["files"] is None and "ReLU" in failed["problem"]
+    assert failed["files"] is None and "ReLU" in failed["remark"]
 
 
 def test_only_pictures_and_classifiers_do(model, picture):
