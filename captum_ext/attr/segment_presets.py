@@ -234,6 +234,7 @@ def _defaults(
     seed: int,
     *,
     samples_per_feature: int = 0,
+    n_image_samples: int | None = None,
 ) -> dict[str, Any]:
     """One segment per pixel, or the preset's own; a grid where the image is too small for them."""
     if resolution == "pixel":
@@ -241,11 +242,12 @@ def _defaults(
         n_features = sum(int(mask.numel()) for mask in masks if mask is not None)
         n_samples = max(1000, samples_per_feature * n_features)
         return {"feature_mask": masks} | ({"n_samples": n_samples} if samples_per_feature else {})
+    settings: dict[str, Any] = {} if n_image_samples is None else {"n_samples": n_image_samples}
     small = [x.dim() == 4 and min(x.shape[2:]) < SMALL_SIDE for x in inputs]
     if not any(small):
-        return {}
+        return settings
     masks = tuple(m if s else None for m, s in zip(grid_masks(inputs), small, strict=True))
-    return {"feature_mask": masks}
+    return settings | {"feature_mask": masks}
 
 
 def _spec(
@@ -274,6 +276,8 @@ def _spec(
 
 # A linear fit wants a few times more samples than it has coefficients.
 _fitted = partial(_defaults, samples_per_feature=4)
+# As many as LIME was measured with where it became the default (benchmarks/default_method.py).
+_lime = partial(_fitted, n_image_samples=500)
 
 SPECS = (
     _spec("rise", "RISE", "perturbation", "Petsiuk et al., BMVC 2018", RISE),
@@ -283,7 +287,7 @@ SPECS = (
         "surrogate",
         "Ribeiro et al., KDD 2016; Pihlgren and Främling, 2024",
         SegmentLime,
-        defaults=_fitted,
+        defaults=_lime,
         max_features=MAX_FITTED_FEATURES,
     ),
     _spec(
