@@ -98,6 +98,9 @@ def add_explain(commands: Any) -> None:
         metavar="PERCENT",
         help="of the pixels, which share the ends of the scale",
     )
+    drawing.add_argument(
+        "--keep-colors", action="store_true", help="of the picture, which is gray otherwise"
+    )
     explain.add_argument("--out", type=Path, default=Path("explained"), help="output folder")
     explain.set_defaults(run=run_explain)
 
@@ -106,8 +109,13 @@ def run_explain(args: argparse.Namespace) -> int:
     """Explains all pictures; gives the exit code."""
     specs = chosen_methods(args.method)
     images = find_images(args.images)
-    drawing = {"alpha": args.alpha, "cmap": args.cmap, "outlier_perc": args.outliers}
+    drawing: dict[str, Any] = {
+        "alpha": args.alpha,
+        "cmap": args.cmap,
+        "outlier_perc": args.outliers,
+    }
     check_drawing(**drawing)
+    drawing["gray"] = not args.keep_colors
     natural_seed(args.seed)
     model = load_model(
         args.model,

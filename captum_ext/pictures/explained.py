@@ -102,7 +102,8 @@ class ExplainedPicture:
         Args:
             answer: one with an attribution.
             signed: red for the class, blue against it, in place of magnitudes.
-            settings: ``alpha``, ``cmap``, ``outlier_perc`` of :func:`captum_ext.visualize.overlay`.
+            settings: ``alpha``, ``cmap``, ``gray``, ``outlier_perc`` of
+                :func:`captum_ext.visualize.overlay`.
 
         Raises:
             ValueError: an answer without attribution.

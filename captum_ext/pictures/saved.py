@@ -36,7 +36,8 @@ def save_explanation(
         folder: made where it is not there; files of the same name are replaced.
         signed: red for the class, blue against it, in place of magnitudes.
         settings: more of them, for the JSON.
-        drawing: ``alpha``, ``cmap``, ``outlier_perc`` of :func:`captum_ext.visualize.overlay`.
+        drawing: ``alpha``, ``cmap``, ``gray``, ``outlier_perc`` of
+            :func:`captum_ext.visualize.overlay`.
 
     Returns:
         The paths of all files.

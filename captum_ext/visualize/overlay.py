@@ -64,6 +64,7 @@ def overlay(
     cmap: str | Colormap | None = None,
     alpha: float = 0.5,
     outlier_perc: float = 0.0,
+    gray: bool = True,
     seen: tuple[int, int, int, int] | None = None,
 ) -> Tensor:
     """A heat map blended over a picture.
@@ -71,11 +72,12 @@ def overlay(
     Args:
         image: ``[3, H, W]``, RGB in [0, 1], or ``[1, H, W]``, gray.
         attribution: ``[C, H, W]`` or ``[H, W]``; see :func:`intensity`.
-        signed: red for the class, blue against it, in place of magnitudes; over a gray picture, as
-            red on red tells nothing.
+        signed: red for the class, blue against it, in place of magnitudes.
         cmap: matplotlib's color map, or its name; None: turbo, or red-blue where signed.
         alpha: of the map, from 0 (the image only) to 1 (the map only).
         outlier_perc: see :func:`intensity`.
+        gray: the picture is shown gray, so that all color is the map's: on brown fur, the lowest
+            color of turbo would look like the highest.
         seen: the part of the picture that was explained: top, bottom, left, right. The rest is left
             gray and pale.
 
@@ -104,12 +106,12 @@ def overlay(
     table = torch.from_numpy(colors(np.arange(colors.N)))[:, :3].float()
     place = (shown + 1) / 2 if signed else shown
     painted = table[(place * colors.N).long().clamp(max=colors.N - 1)].movedim(-1, 0)
-    gray = pixels.mean(0, keepdim=True).expand(3, -1, -1)
-    blended = (1 - alpha) * (gray if signed else pixels) + alpha * painted
+    plain = pixels.mean(0, keepdim=True).expand(3, -1, -1)
+    blended = (1 - alpha) * (plain if gray else pixels) + alpha * painted
     if seen is None:
         return blended
     top, bottom, left, right = seen
-    whole = 0.5 + 0.5 * gray
+    whole = 0.5 + 0.5 * plain
     whole[:, top:bottom, left:right] = blended[:, top:bottom, left:right]
     return whole
 

@@ -38,8 +38,10 @@ def test_the_overlay_is_a_blend_of_the_picture_and_the_colors():
     image = torch.rand(3, 2, 2)
     attribution = torch.tensor([[0.0, 1.0], [2.0, 4.0]])
     colors = torch.tensor(colormaps["turbo"]((attribution / 4).numpy()))[..., :3].movedim(-1, 0)
-    expected = 0.7 * image + 0.3 * colors.float()
-    torch.testing.assert_close(overlay(image, attribution, alpha=0.3), expected)
+    gray = image.mean(0).expand(3, -1, -1)
+    for settings, under in (({}, gray), ({"gray": False}, image)):
+        expected = 0.7 * under + 0.3 * colors.float()
+        torch.testing.assert_close(overlay(image, attribution, alpha=0.3, **settings), expected)
 
 
 def test_white_is_zero_in_a_signed_overlay():
