@@ -4,7 +4,8 @@
 the command line.
 """
 
-from captum_ext.pictures.explained import OUTPUTS, Answer, ExplainedPicture, explain_picture
+from captum_ext.pictures.explained import ExplainedPicture, explain_picture
 from captum_ext.pictures.saved import save_explanation
+from captum_ext.pictures.task import OUTPUTS, Answer
 
 __all__ = ["OUTPUTS", "Answer", "ExplainedPicture", "explain_picture", "save_explanation"]

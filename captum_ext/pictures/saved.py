@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from captum_ext.pictures.explained import Answer, ExplainedPicture
+from captum_ext.pictures.explained import ExplainedPicture
+from captum_ext.pictures.task import Answer
 from captum_ext.results import versions, write_json
 
 

@@ -1,0 +1,169 @@
+"""What methods are asked about one picture, and what they answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from captum.attr import Attribution
+from torch import Tensor, nn
+
+from captum_ext.baselines import BASELINES
+from captum_ext.by_name import baselines_of
+from captum_ext.checks import check_choice
+from captum_ext.explanation import accepted_arguments, explain
+from captum_ext.forward import Passes, Remembered, count_passes
+from captum_ext.models import Classifier, TopClass
+from captum_ext.spec import MethodSpec, Need
+
+#: Which output is explained. ``"auto"``: the logit, where a method uses gradients, as that of a
+#: probability near 1 vanishes; the probability, where it only runs the model.
+OUTPUTS = ("auto", "logit", "probability")
+
+
+@dataclass
+class Answer:
+    """What one method says about one class.
+
+    Attributes:
+        method: the method.
+        about: the class.
+        output: which output was explained, ``"logit"`` or ``"probability"``.
+        attribution: ``[3, h, w]``, of what the model sees; None where there is none.
+        problem: why there is none.
+        passes: examples sent through the model; what the same method has asked for another class
+            before is not asked again.
+        seconds: wall time.
+    """
+
+    method: MethodSpec
+    about: TopClass
+    output: str
+    attribution: Tensor | None = field(default=None, repr=False)
+    problem: str = ""
+    passes: Passes = field(default_factory=Passes)
+    seconds: float = 0.0
+
+    @property
+    def remark(self) -> str:
+        """Why there is no attribution, or what is odd about it."""
+        if self.attribution is None:
+            return self.problem
+        return "" if bool(self.attribution.any()) else "zero everywhere"
+
+
+@dataclass
+class Task:
+    """What all methods are asked about one picture, and what they need for it."""
+
+    model: Classifier
+    seen: Tensor
+    output: str
+    baseline: str | None
+    references: Tensor | None
+    layer: nn.Module | None
+    arguments: dict[str, Any]
+    seed: int
+
+    def __post_init__(self) -> None:
+        # Beside an accelerator, to remember would take longer than to ask again.
+        self.asked = Remembered(self.model) if self.seen.device.type == "cpu" else self.model
+
+    def check(self, specs: Sequence[MethodSpec]) -> None:
+        """Refuses what no method has a use for, before the model runs.
+
+        Raises:
+            TypeError, ValueError: it names the argument.
+        """
+        if self.baseline is not None:
+            check_choice(self.baseline, "baseline", BASELINES)
+        used: set[str] = set()
+        problems: list[str] = []
+        for spec in specs:
+            try:
+                attribution = self._made(spec, self.model)
+            except (TypeError, ValueError) as error:
+                problems.append(str(error))
+                continue
+            accepted, _ = accepted_arguments(attribution)
+            used |= accepted & set(self.arguments)
+            used |= {"references"} if spec.takes_references else set()
+            used |= {"layer"} if _takes_layer(spec) else set()
+            used |= {"baseline"} if self._takes_baseline(spec, accepted) else set()
+        if len(problems) == len(specs):
+            raise ValueError("; ".join(problems))
+        given = {
+            "references": self.references is not None,
+            "layer": self.layer is not None,
+            "baseline": self.baseline is not None,
+        } | dict.fromkeys(self.arguments, True)
+        names = ", ".join(spec.name for spec in specs)
+        for argument, there in given.items():
+            if there and argument not in used:
+                raise TypeError(f"{argument} is not taken by {names}")
+
+    def answer(self, spec: MethodSpec, about: TopClass) -> Answer:
+        """What a method says about a class; a failure is an answer, too."""
+        asked, output = self._model_for(spec, about)
+        answer = Answer(spec, about, output)
+        start = time.perf_counter()
+        try:
+            with count_passes(self.model) as answer.passes:
+                attribution = explain(
+                    asked,
+                    self.seen,
+                    about.index,
+                    spec,
+                    layer=self.layer if _takes_layer(spec) else None,
+                    references=self.references if spec.takes_references else None,
+                    generator=self.seed,
+                    arguments=self._arguments(spec, asked),
+                )
+        except Exception as error:
+            answer.problem = " ".join(str(error).split()) or type(error).__name__
+        else:
+            if bool(torch.isfinite(attribution).all()):
+                answer.attribution = attribution[0].cpu()
+            else:
+                answer.problem = "the attribution is not finite"
+        answer.seconds = time.perf_counter() - start
+        return answer
+
+    def _model_for(self, spec: MethodSpec, about: TopClass) -> tuple[nn.Module, str]:
+        """The model as a method shall see it, and which output it then gives."""
+        runs_only = not spec.needs & {Need.GRADIENTS, Need.MODULE, Need.LAYER}
+        asked: nn.Module = self.asked if runs_only else self.model
+        output = self.output
+        if output == "auto":
+            output = "probability" if runs_only else "logit"
+        if Need.PROBABILITIES in spec.needs:
+            output = "probability"
+        if Need.LOGITS in spec.needs:
+            output = "logit"
+        gives_probabilities = about.logit != about.logit
+        if gives_probabilities:
+            return asked, "probability"
+        if output == "probability":
+            asked = nn.Sequential(asked, nn.Softmax(dim=1)).eval()
+        return asked, output
+
+    def _made(self, spec: MethodSpec, asked: nn.Module) -> Attribution:
+        return spec.make(asked, self.layer if _takes_layer(spec) else None)
+
+    def _arguments(self, spec: MethodSpec, asked: nn.Module) -> dict[str, Any]:
+        accepted, _ = accepted_arguments(self._made(spec, asked))
+        chosen = {key: value for key, value in self.arguments.items() if key in accepted}
+        if self.baseline is not None and self._takes_baseline(spec, accepted):
+            made = baselines_of(self.baseline, spec, self.model, (self.seen,), self.seed)
+            chosen.setdefault("baselines", made[0])
+        return chosen
+
+    def _takes_baseline(self, spec: MethodSpec, accepted: set[str]) -> bool:
+        return "baselines" in accepted and not spec.needs & {Need.REFERENCES, Need.BACKGROUND}
+
+
+def _takes_layer(spec: MethodSpec) -> bool:
+    return spec.optional_layer or Need.LAYER in spec.needs
