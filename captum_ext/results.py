@@ -10,7 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("captum_ext", "captum", "saliency", "torch", "torchvision", "numpy", "scikit-image")
+PACKAGES = (
+    *("captum_ext", "captum", "saliency", "torch", "torchvision", "timm", "transformers"),
+    *("numpy", "scikit-image", "pillow"),
+)
 
 
 def versions() -> dict[str, str]:
@@ -30,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes plain values; what is not a number is null.
+    """Writes plain values; what is not a number is null, what JSON has no word for its ``repr``.
 
     Example:
         >>> import tempfile
@@ -41,8 +44,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
          "rank": null
         }
     """
-    text = json.dumps(_without_nan(content), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(_without_nan(content), indent=1, ensure_ascii=False, default=repr)
+    # A path may hold bytes that are no UTF-8.
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def aligned(

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from PIL import Image
 
 from captum_ext.cli import explain, main
 
-FACTORY = """
+FACTORY = '''
 import torch
 from torch import nn
 
@@ -17,7 +19,23 @@ def colors(num_classes=3):
     with torch.no_grad():
         convolution.weight.copy_(10 * torch.eye(3)[:num_classes, :, None, None])
     return nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-"""
+
+
+class Moody(nn.Module):
+    """It gives no number for a picture that is mostly blue."""
+
+    def __init__(self):
+        super().__init__()
+        self.colors = colors()
+
+    def forward(self, x):
+        logits = self.colors(x)
+        return torch.where(logits[:, 2:] > 5, torch.nan, logits)
+
+
+def none():
+    return 3
+'''
 
 
 @pytest.fixture
@@ -31,7 +49,7 @@ def folder(tmp_path, monkeypatch):
     Image.new("RGB", (40, 40), (0, 0, 200)).save(pictures / "blue.jpg")
     (pictures / "corrupt.png").write_bytes(b"\x89PNG no picture")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(__import__("sys").modules, "colormodels", raising=False)
+    monkeypatch.delitem(sys.modules, "colormodels", raising=False)
     return tmp_path
 
 
@@ -126,9 +144,14 @@ def test_all_methods_name_those_that_do_not_work(folder, capsys):
         (("coffee", "--class-names", "no.json"), "class_names 'no.json' cannot be read"),
         (("coffee", "--cmap", "turbot"), "cmap must be a color map of matplotlib; got 'turbot'"),
         (("coffee", "--seed", "-1"), "seed must be from 0"),
+        (("coffee", "--set", "target=1"), "arguments must not hold target"),
+        (("coffee", "--model", "colormodels:none"), "must give a torch.nn.Module; got int"),
+        (("coffee", "--out", "names.txt/below"), "out 'names.txt/below' cannot be written"),
+        (("long.png",), "image of 1 x 200000 pixels is too long"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, arguments, message):
+    Image.new("RGB", (200000, 1)).save("long.png")
     try:
         code = main(command(*arguments))
     except SystemExit as error:
@@ -139,6 +162,53 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, arguments, messag
     assert len(lines) == 1 and message in lines[0]
     assert not captured.out
     assert not (folder / "out").exists()
+
+
+def test_a_picture_that_the_model_fails_on_is_skipped(folder, capsys):
+    arguments = ("--model", "colormodels:Moody", "--method", "saliency", "--top", "1")
+    assert main(command("pictures", *arguments)) == 0
+    output = capsys.readouterr()
+    assert [path.name for path in (folder / "out").iterdir()] == ["green"]
+    assert "skipped: pictures/blue.jpg: model must give finite outputs" in output.err
+
+
+def test_a_class_that_is_named_twice_is_explained_once(folder, capsys):
+    arguments = ("--target", "blue", "--target", "2", "--method", "saliency,saliency")
+    assert main(command("coffee", *arguments)) == 0
+    facts = json.loads((folder / "out" / "coffee" / "explanation.json").read_text())
+    assert len(facts["answers"]) == 1
+
+
+def test_no_map_at_all_is_bad_input(folder, capsys):
+    arguments = ("--method", "occlusion", "--set", "sliding_window_shapes=many")
+    assert main(command("coffee", *arguments)) == 2
+
+
+def test_odd_names_stay_within_the_folder(folder, capsys):
+    Image.new("RGB", (16, 16)).save(folder / "plain.jpg")
+    for name in ("...jpg", b"caf\xe9.jpg".decode("utf-8", "surrogateescape")):
+        (folder / name).write_bytes((folder / "plain.jpg").read_bytes())
+        assert main(command(name, "--method", "saliency", "--top", "1")) == 0
+    assert (folder / "out" / "picture" / "figure.png").exists()
+    assert len(list((folder / "out").iterdir())) == 2
+
+
+def test_all_pictures_are_explained_though_the_reader_leaves(folder):
+    script = "import sys; from captum_ext.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = command("pictures", "--method", "saliency", "--top", "1")
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        process.stderr.read()
+        assert process.wait() == 0
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["blue", "green"]
+
+
+def test_references_that_are_not_given_are_remarked_upon(folder, capsys):
+    assert main(command("coffee", "--method", "gradient_shap,saliency", "--top", "1")) == 0
+    output = capsys.readouterr().out
+    assert "GradientShap: compared with noise, in want of references" in output
 
 
 def test_an_interrupted_run_keeps_the_pictures_before(folder, capsys, monkeypatch):

@@ -6,7 +6,7 @@ the image's patches are laid out as the patches are. Swin's have a map ``[B, h, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from math import log, prod
 from typing import Any
 
 import torch
@@ -15,14 +15,14 @@ from captum.attr import LayerGradCam
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_ext.checks import check_inputs, detached
+from captum_ext.checks import check_inputs
 from captum_ext.targets import check_target, clear_target_errors
 
 _MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
 #: Tokens that stand before those of the patches: the class, a distilled class, registers.
 MOST_OTHER_TOKENS = 8
-#: How much longer than the image's, for its width, a layer's map may be.
-MOST_STRETCHED = 2
+#: By how much rounding may change a map's proportions, as a logarithm.
+ROUNDED_SIDES = 0.2
 
 
 class InputGradCam(LayerGradCam):
@@ -38,7 +38,13 @@ class InputGradCam(LayerGradCam):
 
     @log_usage(part_of_slo=True)
     def attribute(
-        self, inputs: Any, target: Any = None, additional_forward_args: Any = None, **kwargs: Any
+        self,
+        inputs: Any,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        attribute_to_layer_input: bool = False,
+        relu_attributions: bool = False,
+        grad_kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Takes Captum's arguments.
 
@@ -55,62 +61,62 @@ class InputGradCam(LayerGradCam):
         tensors = check_inputs(inputs)
         check_target(target, tensors[0].shape[0])
         with clear_target_errors(self.forward_func, tensors, target, additional_forward_args):
-            heat = super().attribute.__wrapped__(
-                self, inputs, target, additional_forward_args, **kwargs
+            gradients, values = compute_layer_gradients_and_eval(
+                self.forward_func,
+                self.layer,
+                tensors,
+                target,
+                additional_forward_args,
+                device_ids=self.device_ids,
+                attribute_to_layer_input=attribute_to_layer_input,
+                grad_kwargs=grad_kwargs,
             )
-        image = tuple(tensors[0].shape[2:])
-        if len(image) == 2 and isinstance(heat, Tensor) and not _is_map(heat, image):
-            heat = self._of_tokens(tensors, target, additional_forward_args, **kwargs)
-        heat = detached(heat)
+        if values[0].dim() < 3:
+            raise ValueError(
+                "layer must be a convolution, or have tokens; what it gives has shape "
+                f"{tuple(values[0].shape)}"
+            )
+        heat = _heat(gradients[0].detach(), values[0].detach(), tuple(tensors[0].shape[2:]))
+        if relu_attributions:
+            heat = torch.relu(heat)
         if isinstance(inputs, tuple):
             return tuple(_resize(heat, x) for x in inputs)
         return _resize(heat, inputs)
 
-    def _of_tokens(
-        self,
-        inputs: tuple[Tensor, ...],
-        target: Any,
-        additional_forward_args: Any,
-        attribute_to_layer_input: bool = False,
-        relu_attributions: bool = False,
-        **kwargs: Any,
-    ) -> Tensor:
-        """``[B, 1, h, w]`` of a layer with tokens ``[B, N, C]`` or a map ``[B, h, w, C]``."""
-        gradients, values = compute_layer_gradients_and_eval(
-            self.forward_func,
-            self.layer,
-            inputs,
-            target,
-            additional_forward_args,
-            device_ids=self.device_ids,
-            attribute_to_layer_input=attribute_to_layer_input,
-        )
-        gradient, value = gradients[0], values[0]
-        image = tuple(inputs[0].shape[2:])
-        if value.dim() == 4:
-            if not _channels_last(value, image):
-                gradient, value = gradient.movedim(1, 3), value.movedim(1, 3)
-            rows, columns = value.shape[1:3]
-            gradient, value = gradient.flatten(1, 2), value.flatten(1, 2)
-        else:
-            rows, columns = _patches(value.shape[1], image)
-            gradient, value = gradient[:, -rows * columns :], value[:, -rows * columns :]
-        heat = (gradient.mean(1, keepdim=True) * value).sum(2).reshape(-1, 1, rows, columns)
-        return torch.relu(heat) if relu_attributions else heat
 
+def _heat(gradient: Tensor, value: Tensor, image: tuple[int, ...]) -> Tensor:
+    """``[B, 1, h, w]``: the channels of each place, weighted by the means of their gradients.
 
-def _is_map(heat: Tensor, image: tuple[int, ...]) -> bool:
-    """Whether a layer's heat has the image's proportions: it has not where channels come last."""
-    return heat.dim() not in (3, 4) or (heat.dim() == 4 and _alike(heat.shape[2:], image))
+    Args:
+        gradient: of the target, like ``value``.
+        value: of the layer: a map ``[B, C, h, w]`` (or of other dimensions), a map
+            ``[B, h, w, C]``, or tokens ``[B, N, C]``.
+        image: height and width of the input.
+    """
+    spatial, channels = tuple(value.shape[2:]), 1
+    if len(image) == 2 and value.dim() == 3:
+        spatial, channels = _patches(value.shape[1], image), 2
+    elif len(image) == 2 and value.dim() == 4 and _channels_last(value, image):
+        spatial, channels = tuple(value.shape[1:3]), 3
+    n_places = prod(spatial)
+    # Of tokens, the last are those of the patches.
+    weights, places = (
+        part.movedim(channels, -1).flatten(1, -2)[:, -n_places:]
+        if part.dim() > 2
+        else part[:, None]
+        for part in (gradient, value)
+    )
+    heat = (weights.mean(1, keepdim=True) * places).sum(2)
+    return heat.reshape(-1, 1, *spatial)
 
 
 def _channels_last(value: Tensor, image: tuple[int, ...]) -> bool:
-    return _alike(value.shape[1:3], image) and value.shape[3] > max(value.shape[1:3])
-
-
-def _alike(sides: Sequence[int], image: tuple[int, ...]) -> bool:
-    proportion = sides[0] * image[1] / (sides[1] * image[0])
-    return 1 / MOST_STRETCHED <= proportion <= MOST_STRETCHED
+    """Whether the sides before the last are an image's, more so than the last two."""
+    first, last = (
+        abs(log(sides[0] * image[1] / (sides[1] * image[0])))
+        for sides in (value.shape[1:3], value.shape[2:4])
+    )
+    return first < min(last, ROUNDED_SIDES)
 
 
 def _patches(n_tokens: int, image: tuple[int, ...]) -> tuple[int, int]:

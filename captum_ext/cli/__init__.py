@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from captum_ext import __version__
-from captum_ext.cli.common import BAD_INPUT
+from captum_ext.cli.common import BAD_INPUT, bad_input
 from captum_ext.cli.exam import add_exam
 from captum_ext.cli.explain import add_explain
 from captum_ext.models import load_model
@@ -74,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run_methods(args: argparse.Namespace) -> int:
     # Which layers it has does not depend on its weights.
-    model = load_model(args.model, "none", device="cpu") if args.model else None
+    with bad_input():
+        model = load_model(args.model, "none", device="cpu") if args.model else None
     problems = {spec.name: spec.problem_with(model) if model else None for spec in methods()}
     if args.json:
         facts = [spec.as_dict() | {"problem": problems[spec.name]} for spec in methods()]

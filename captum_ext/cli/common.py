@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,30 @@ def chosen_methods(names: str) -> list[MethodSpec]:
     if not chosen:
         raise ValueError("methods must name at least one method, or be 'all'")
     return list({spec.name: spec for spec in chosen}.values())
+
+
+@contextmanager
+def bad_input() -> Iterator[None]:
+    """On the command line, a wrong type is bad input like any other.
+
+    Raises:
+        ValueError: in place of a TypeError.
+    """
+    try:
+        yield
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Refuses a folder in which nothing can be written, before there is anything to write.
+
+    Raises:
+        ValueError: it names the folder.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"out {str(folder)!r} cannot be written: {there} is no such folder")
 
 
 @contextmanager

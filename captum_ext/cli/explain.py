@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm.auto import tqdm
 
 from captum_ext.baselines import BASELINES
-from captum_ext.by_name import references_of
+from captum_ext.by_name import layer_of, references_of
+from captum_ext.checks import check_int
 from captum_ext.cli.common import (
     BAD_INPUT,
     INTERRUPTED,
+    bad_input,
+    check_writable,
     chosen_methods,
     natural_seed,
     settings_of,
@@ -22,9 +28,16 @@ from captum_ext.cli.common import (
 )
 from captum_ext.explanation import DEFAULT_METHOD
 from captum_ext.image_files import EMBEDDED, find_images, read_image
-from captum_ext.models import DEVICES, FITS, load_model
-from captum_ext.pictures import OUTPUTS, ExplainedPicture, explain_picture, save_explanation
+from captum_ext.models import DEVICES, FITS, Classifier, TopClass, load_model
+from captum_ext.pictures import (
+    OUTPUTS,
+    ExplainedPicture,
+    Task,
+    explain_picture,
+    save_explanation,
+)
 from captum_ext.results import aligned
+from captum_ext.spec import MethodSpec
 from captum_ext.visualize import check_drawing
 
 
@@ -109,76 +122,105 @@ def run_explain(args: argparse.Namespace) -> int:
     """Explains all pictures; gives the exit code."""
     specs = chosen_methods(args.method)
     images = find_images(args.images)
-    drawing: dict[str, Any] = {
-        "alpha": args.alpha,
-        "cmap": args.cmap,
-        "outlier_perc": args.outliers,
-    }
-    check_drawing(**drawing)
-    drawing["gray"] = not args.keep_colors
+    check_drawing(alpha=args.alpha, cmap=args.cmap, outlier_perc=args.outliers)
+    check_int(args.top, "top", minimum=1)
     natural_seed(args.seed)
-    model = load_model(
-        args.model,
-        args.weights,
-        mean=args.mean,
-        std=args.std,
-        size=args.size,
-        fit=args.fit,
-        class_names=args.class_names,
-        device=args.device,
-    )
-    settings = settings_of(args)
-    references = references_of(model, args.references)
-    n_classes = len(args.target) if args.target else args.top
-    done, folders = 0, _Folders(args.out)
-    with tqdm(total=len(images) * len(specs) * n_classes, unit="map", file=sys.stderr) as bar:
+    check_writable(args.out)
+    with bad_input():
+        model = load_model(
+            args.model,
+            args.weights,
+            mean=args.mean,
+            std=args.std,
+            size=args.size,
+            fit=args.fit,
+            class_names=args.class_names,
+            device=args.device,
+        )
+        asked = _Asked(args, model, specs)
+    done = maps = 0
+    folders = _Folders(args.out)
+    with tqdm(total=len(images) * asked.n_maps, unit="map", file=sys.stderr) as bar:
         try:
             for number, image in enumerate(images, start=1):
-                bar.set_description(f"picture {number}/{len(images)}, {Path(image).name}")
+                bar.set_description(f"picture {number}/{len(images)}, {_shown(Path(image).name)}")
                 try:
-                    pixels = read_image(image)
-                except ValueError as error:
+                    explained = asked.explained(image, lambda *_: bar.update())
+                except (ValueError, TypeError, RuntimeError, MemoryError) as error:
+                    reason = " ".join(str(error).split()) or "not enough memory"
                     if len(images) == 1:
-                        raise
-                    bar.write(f"skipped: {error}", file=sys.stderr)
-                    bar.update(len(specs) * n_classes)
+                        raise ValueError(reason) from error
+                    which = "" if reason.startswith("image ") else f"{_shown(image)}: "
+                    bar.write(f"skipped: {which}{reason}", file=sys.stderr)
                     continue
-                explained = _explained(
-                    model,
-                    pixels,
-                    specs,
-                    top=args.top,
-                    targets=args.target,
-                    output=args.output,
-                    baseline=args.baseline,
-                    references=references,
-                    layer=args.layer,
-                    arguments=dict(args.set),
-                    generator=args.seed,
-                    name=str(image),
-                    on_start=lambda *_: bar.update(),
-                )
                 folder = folders.of(image)
                 with writable(folder):
-                    save_explanation(
-                        explained, folder, signed=args.signed, settings=settings, **drawing
-                    )
-                bar.write(_report(explained, folder), file=sys.stdout)
+                    save_explanation(explained, folder, settings=settings_of(args), **asked.drawing)
+                _say(_report(explained, folder), bar)
                 done += 1
+                maps += sum(answer.attribution is not None for answer in explained.answers)
         except KeyboardInterrupt:
             print(f"interrupted after {done} of {len(images)} pictures", file=sys.stderr)
             return INTERRUPTED
     if done < len(images):
         print(f"{len(images) - done} of {len(images)} pictures were skipped", file=sys.stderr)
-    return 0 if done else BAD_INPUT
+    return 0 if maps else BAD_INPUT
 
 
-def _explained(*args: Any, **settings: Any) -> ExplainedPicture:
+class _Asked:
+    """What is asked of every picture, known to be sound before the first is read."""
+
+    def __init__(
+        self, args: argparse.Namespace, model: Classifier, specs: Sequence[MethodSpec]
+    ) -> None:
+        self.model = model
+        self.specs = specs
+        self.drawing: dict[str, Any] = {
+            "signed": args.signed,
+            "alpha": args.alpha,
+            "cmap": args.cmap,
+            "outlier_perc": args.outliers,
+            "gray": not args.keep_colors,
+        }
+        targets = args.target and [model.index_of(target) for target in args.target]
+        self.n_maps = len(specs) * len(targets or range(args.top))
+        self.request: dict[str, Any] = {
+            "output": args.output,
+            "baseline": args.baseline,
+            "references": references_of(model, args.references),
+            "layer": layer_of(model, args.layer),
+            "arguments": dict(args.set),
+        }
+        nothing = model.see(torch.zeros(3, *model.view.size))
+        Task(model=model, seen=nothing, seed=args.seed, **self.request).check(specs)
+        self.request |= {"top": args.top, "targets": targets, "generator": args.seed}
+
+    def explained(
+        self, image: str | Path, on_start: Callable[[MethodSpec, TopClass], None]
+    ) -> ExplainedPicture:
+        return explain_picture(
+            self.model,
+            read_image(image),
+            self.specs,
+            name=_shown(image),
+            on_start=on_start,
+            **self.request,
+        )
+
+
+def _shown(name: str | Path) -> str:
+    """A file's name for the eye: it may hold bytes that are no UTF-8."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
+def _say(text: str, bar: tqdm[Any]) -> None:
+    """Prints, as long as anybody reads."""
     try:
-        return explain_picture(*args, **settings)
-    except TypeError as error:
-        # On the command line, to give what no method takes is bad input like any other.
-        raise ValueError(str(error)) from error
+        bar.write(text, file=sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has left (`| head`); what is still to be explained goes to files.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 class _Folders:
@@ -189,7 +231,7 @@ class _Folders:
         self._taken: set[str] = set()
 
     def of(self, image: str | Path) -> Path:
-        stem = name = Path(image).stem
+        stem = name = Path(image).stem.strip(".") or "picture"
         number = 2
         while name.lower() in self._taken:
             name, number = f"{stem}_{number}", number + 1
@@ -221,8 +263,15 @@ def _report(explained: ExplainedPicture, folder: Path) -> str:
         for answer in explained.answers
         if answer.attribution is not None
     ]
-    remarks = [(answer.method.title, answer.remark) for answer in explained.answers]
-    odd = dict.fromkeys(f"{title}: {remark}" for title, remark in remarks if remark)
+    odd: dict[tuple[str, str], list[str]] = {}
+    for answer in explained.answers:
+        if answer.remark:
+            labels = odd.setdefault((answer.method.title, answer.remark), [])
+            labels.append(answer.about.label)
+    remarks = [
+        f"{title}{_of(labels) if len(labels) < len(classes) else ''}: {remark}"
+        for (title, remark), labels in odd.items()
+    ]
     lines = [
         f"{explained.name} ({width} x {height})",
         *aligned(("class", "label", "logit", "probability"), classes, left=(1,)),
@@ -232,11 +281,15 @@ def _report(explained: ExplainedPicture, folder: Path) -> str:
             answers,
             left=(0, 1, 2),
         ),
-        *odd,
+        *remarks,
         f"written to {folder}",
         "",
     ]
     return "\n".join(lines)
+
+
+def _of(labels: Sequence[str]) -> str:
+    return f" ({', '.join(labels)})"
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -125,12 +125,20 @@ class Classifier(Preprocessed):
             return self._check_index(int(text))
         if self.class_names is None:
             raise ValueError(f"target must be a number: {self.name} has no names; got {target!r}")
-        whole = [(label, index) for index, label in enumerate(self.class_names)]
-        parts = [(name, index) for label, index in whole for name in label.split(",")]
-        found: dict[str, int] = {}
-        for name, index in whole + parts:
-            found.setdefault(name.strip().lower(), index)
-        return found[check_choice(text.lower(), "target", found)]
+        labels = list(enumerate(self.class_names))
+        names = [(index, name) for index, label in labels for name in label.split(",")]
+        # The first way of reading that finds any counts.
+        for exact, known in ((True, labels), (False, labels), (True, names), (False, names)):
+            found = {index for index, name in known if _same(name, text, exact=exact)}
+            if len(found) == 1:
+                return found.pop()
+            if found:
+                raise ValueError(
+                    f"target {target!r} is the name of several classes; give a number of "
+                    f"{', '.join(map(str, sorted(found)))}"
+                )
+        check_choice(text, "target", dict.fromkeys(name.strip() for _, name in names))
+        raise AssertionError
 
     def _check_index(self, index: int) -> int:
         if self.class_names is not None and index >= len(self.class_names):
@@ -149,8 +157,9 @@ class Classifier(Preprocessed):
             ValueError: the model gives no ``[1, classes]`` of finite numbers, or as many classes
                 as it has no names.
         """
+        check_int(count, "top", minimum=1)
         outputs, probabilities = self._answers(seen)
-        order = outputs.argsort(descending=True, stable=True)[: check_int(count, "top", minimum=1)]
+        order = outputs.argsort(descending=True, stable=True)[:count]
         return [self._top_class(int(index), outputs, probabilities) for index in order]
 
     @torch.no_grad()
@@ -168,13 +177,21 @@ class Classifier(Preprocessed):
 
     def _answers(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """The outputs of one picture, and its probabilities: ``[classes]`` each, or one tensor."""
-        outputs = self(seen)
+        try:
+            outputs = self(seen)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{self.name} cannot take images of {seen.shape[2]} x {seen.shape[3]} pixels: "
+                f"{' '.join(str(error).split())}"
+            ) from error
         if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != 1:
             got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise ValueError(f"model must give [B, classes]; {self.name} gives {got}")
         if not bool(torch.isfinite(outputs).all()):
             raise ValueError(f"model must give finite outputs; those of {self.name} are not")
         n_classes = outputs.shape[1]
+        if n_classes < 2:
+            raise ValueError(f"model must tell classes apart; {self.name} gives one output")
         if self.class_names is not None and len(self.class_names) != n_classes:
             raise ValueError(
                 f"class_names must be as many as the {n_classes} outputs of {self.name}; got "
@@ -186,6 +203,11 @@ class Classifier(Preprocessed):
     def _top_class(self, index: int, outputs: Tensor, probabilities: Tensor) -> TopClass:
         logit = float("nan") if outputs is probabilities else float(outputs[index])
         return TopClass(index, self.label_of(index), logit, float(probabilities[index]))
+
+
+def _same(name: str, text: str, *, exact: bool) -> bool:
+    name = name.strip()
+    return name == text if exact else name.lower() == text.lower()
 
 
 def gives_probabilities(outputs: Tensor) -> bool:

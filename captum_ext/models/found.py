@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -89,7 +90,7 @@ def require(package: str) -> ModuleType:
 def fetched(what: str, source: str, advice: str = "") -> Iterator[None]:
     """One line for whatever goes wrong where something is fetched."""
     try:
-        with _reachable_hub():
+        with _reachable_hub() if source == HUB else nullcontext():
             yield
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -104,20 +105,15 @@ def _reachable_hub() -> Iterator[None]:
 
     Otherwise it asks for half a minute, also for what it has kept, before it takes that.
     """
-    hub = installed("huggingface_hub")
-    if (
-        hub is None
-        or hub.constants.HF_HUB_OFFLINE
-        or getproxies()
-        or _known(hub.constants.ENDPOINT)
-    ):
+    constants: Any = installed("huggingface_hub.constants")
+    if constants is None or constants.HF_HUB_OFFLINE or getproxies() or _known(constants.ENDPOINT):
         yield
         return
-    hub.constants.HF_HUB_OFFLINE = True
+    constants.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        hub.constants.HF_HUB_OFFLINE = False
+        constants.HF_HUB_OFFLINE = False
 
 
 def _known(address: str) -> bool:

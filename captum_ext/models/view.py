@@ -13,6 +13,9 @@ from captum_ext.checks import check_choice, check_int
 #: How pixels are found between pixels; ``"lanczos"``, which torch lacks, is taken as bicubic.
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
+#: Of a picture that is resized before it is cut.
+MAX_PIXELS = 2**24
+
 
 @dataclass(frozen=True)
 class View:
@@ -118,6 +121,11 @@ class View:
             return self.resize
         short, long = sorted((height, width))
         longer = max(1, int(self.resize * long / short))
+        if self.resize * longer > MAX_PIXELS:
+            raise ValueError(
+                f"image of {height} x {width} pixels is too long: its shorter side would become "
+                f"{self.resize} pixels, its longer {longer}; fit='squash' takes any shape"
+            )
         return (self.resize, longer) if height <= width else (longer, self.resize)
 
     def _corner(self, height: int, width: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,13 @@ from captum_ext.pictures.task import OUTPUTS, Answer, Task
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec
-from captum_ext.visualize import explanation_figure, intensity, overlay
+from captum_ext.visualize import (
+    check_image,
+    explanation_figure,
+    intensity,
+    overlay,
+    shrunk,
+)
 
 Method = str | MethodSpec | type[Attribution]
 Picture = str | Path | Image.Image | np.ndarray | Tensor
@@ -86,6 +92,7 @@ class ExplainedPicture:
         Args:
             signed, settings: as of :meth:`overlay`.
         """
+        small = replace(self, picture=shrunk(self.picture))
         maps: list[list[Tensor | str]] = []
         for about in self.classes:
             own = [answer for answer in self.answers if answer.about == about]
@@ -93,18 +100,19 @@ class ExplainedPicture:
                 [
                     answer.problem
                     if answer.attribution is None
-                    else self.overlay(answer, signed=signed, **settings)
+                    else small.overlay(answer, signed=signed, **settings)
                     for answer in own
                 ]
             )
         names = [f"{_short(c.label)}\n{_number(c)}" for c in self.classes]
         return explanation_figure(
-            self.picture,
+            small.picture,
             maps,
             names,
             [spec.title for spec in self.methods],
-            seen=self.seen,
+            seen=small.seen,
             signed=signed,
+            cmap=settings.get("cmap"),
         )
 
 
@@ -114,7 +122,7 @@ def explain_picture(
     methods: Method | Sequence[Method] = DEFAULT_METHOD,
     *,
     top: int = 3,
-    targets: Sequence[int | str] | None = None,
+    targets: int | str | Sequence[int | str] | None = None,
     output: str = "auto",
     baseline: str | None = None,
     references: Any = None,
@@ -127,7 +135,8 @@ def explain_picture(
     """Explains a picture by one or several methods, for its top classes or given ones.
 
     What a method that only runs the model has asked about one class, it need not ask again about
-    another: explaining three costs as much as explaining one.
+    another: explaining three costs as much as explaining one (but for Genetic IPHA, whose questions
+    depend on the answers).
 
     Args:
         model: of :func:`captum_ext.load_model`.
@@ -135,7 +144,7 @@ def explain_picture(
             ``[H, W, 3]``, or tensor ``[3, H, W]`` in [0, 1].
         methods: names, classes or specs.
         top: how many classes to explain, the highest first.
-        targets: classes to explain in their place, by name or number.
+        targets: a class, or classes, to explain in their place, by name or number.
         output: one of :data:`OUTPUTS`. A method that is defined on one output explains that.
         baseline: name of a baseline, for the methods that have one.
         references: pictures of other classes, as of :func:`captum_ext.explain`, for the methods
@@ -167,15 +176,13 @@ def explain_picture(
     """
     if not isinstance(model, Classifier):
         raise TypeError(f"model must be of load_model(); got a {type(model).__name__}")
-    check_choice(output, "output", OUTPUTS)
-    chosen: Sequence[Any] = methods if isinstance(methods, list | tuple) else [methods]
-    specs = [as_spec(method) for method in chosen]
-    pixels = picture if isinstance(picture, Tensor) else read_image(picture)
+    specs = list({spec.name: spec for spec in map(as_spec, _listed(methods, "methods"))}.values())
+    pixels = _pixels(picture)
     seen = model.see(pixels)
     task = Task(
         model=model,
         seen=seen,
-        output=output,
+        output=check_choice(output, "output", OUTPUTS),
         baseline=baseline,
         references=references_of(model, references),
         layer=layer_of(model, layer),
@@ -186,7 +193,8 @@ def explain_picture(
     if targets is None:
         classes = model.top(seen, top)
     else:
-        classes = model.describe(seen, [model.index_of(target) for target in targets])
+        wanted = dict.fromkeys(model.index_of(each) for each in _listed(targets, "targets"))
+        classes = model.describe(seen, list(wanted))
     answers = []
     for about in classes:
         for spec in specs:
@@ -196,14 +204,31 @@ def explain_picture(
     settings = {
         "model": model.name,
         "methods": [spec.name for spec in specs],
+        "top": top if targets is None else None,
+        "targets": targets,
         "output": output,
         "baseline": baseline,
         "references": None if task.references is None else len(task.references),
+        "layer": layer if isinstance(layer, str) else layer and type(layer).__name__,
         "arguments": {key: repr(value) for key, value in task.arguments.items()},
         "seed": task.seed,
     }
     title = name or (Path(picture).stem if isinstance(picture, str | Path) else "picture")
     return ExplainedPicture(title, pixels, model, classes, answers, settings)
+
+
+def _listed(given: Any, name: str) -> list[Any]:
+    found = list(given) if isinstance(given, list | tuple) else [given]
+    if not found:
+        raise ValueError(f"{name} must hold at least one; got none")
+    return found
+
+
+def _pixels(picture: Picture) -> Tensor:
+    """``[3, H, W]`` in [0, 1]."""
+    if not isinstance(picture, Tensor):
+        return read_image(picture)
+    return check_image(picture, "picture").float().expand(3, -1, -1)
 
 
 def _short(label: str) -> str:

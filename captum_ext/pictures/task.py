@@ -34,6 +34,7 @@ class Answer:
         output: which output was explained, ``"logit"`` or ``"probability"``.
         attribution: ``[3, h, w]``, of what the model sees; None where there is none.
         problem: why there is none.
+        note: what is odd about it.
         passes: examples sent through the model; what the same method has asked for another class
             before is not asked again.
         seconds: wall time.
@@ -44,6 +45,7 @@ class Answer:
     output: str
     attribution: Tensor | None = field(default=None, repr=False)
     problem: str = ""
+    note: str = ""
     passes: Passes = field(default_factory=Passes)
     seconds: float = 0.0
 
@@ -52,7 +54,7 @@ class Answer:
         """Why there is no attribution, or what is odd about it."""
         if self.attribution is None:
             return self.problem
-        return "" if bool(self.attribution.any()) else "zero everywhere"
+        return self.note if bool(self.attribution.any()) else "zero everywhere"
 
 
 @dataclass
@@ -78,6 +80,9 @@ class Task:
         Raises:
             TypeError, ValueError: it names the argument.
         """
+        for name in ("inputs", "target"):
+            if name in self.arguments:
+                raise ValueError(f"arguments must not hold {name}, which is known")
         if self.baseline is not None:
             check_choice(self.baseline, "baseline", BASELINES)
         used: set[str] = set()
@@ -109,6 +114,8 @@ class Task:
         """What a method says about a class; a failure is an answer, too."""
         asked, output = self._model_for(spec, about)
         answer = Answer(spec, about, output)
+        if self.references is None and spec.needs & {Need.REFERENCES, Need.BACKGROUND}:
+            answer.note = "compared with noise, in want of references"
         start = time.perf_counter()
         try:
             with count_passes(self.model) as answer.passes:

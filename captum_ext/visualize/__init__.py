@@ -10,9 +10,10 @@
 
 from captum_ext.visualize.curves import curves_figure, draw_curves
 from captum_ext.visualize.exam import CROP, MOST_COLUMNS, Panel, exam_figure
-from captum_ext.visualize.explanation import explanation_figure
+from captum_ext.visualize.explanation import explanation_figure, shrunk
 from captum_ext.visualize.heat_map import (
     SIGNED_COLORS,
+    check_image,
     draw_heat_map_over_image,
     draw_signed,
     heat_map_over_image,
@@ -27,6 +28,7 @@ __all__ = [
     "SIGNED_COLORS",
     "Panel",
     "check_drawing",
+    "check_image",
     "compare_images",
     "curves_figure",
     "draw_curves",
@@ -38,4 +40,5 @@ __all__ = [
     "intensity",
     "keep_segments",
     "overlay",
+    "shrunk",
 ]

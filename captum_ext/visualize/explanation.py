@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from textwrap import fill
 
 import matplotlib.patheffects as effects
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 from torch.nn import functional
 
-from captum_ext.visualize.heat_map import SIGNED_COLORS, check_image
-from captum_ext.visualize.overlay import COLORS
+from captum_ext.visualize.heat_map import check_image
+from captum_ext.visualize.overlay import colors_of
 from captum_ext.visualize.style import FAINT, INK, bare
 
 # Inches: the longer side of a picture, the column of class names, titles, the scale, gaps.
@@ -36,6 +35,7 @@ def explanation_figure(
     *,
     seen: tuple[int, int, int, int] | None = None,
     signed: bool = False,
+    cmap: str | Colormap | None = None,
     title: str | None = None,
 ) -> Figure:
     """A picture and the heat maps that explain it: a row for each class, a column for each method.
@@ -48,6 +48,7 @@ def explanation_figure(
         methods: what stands above each column.
         seen: the part that the model sees: top, bottom, left, right; framed where it is not all.
         signed: whether the maps are signed, for the scale.
+        cmap: the maps' colors, for the scale; as of :func:`captum_ext.visualize.overlay`.
         title: to write above.
 
     Returns:
@@ -89,7 +90,7 @@ def explanation_figure(
             figure.text(
                 x, y, name, ha="right", va="center", fontsize=8.5, color=INK, linespacing=1.4
             )
-    _draw_scale(figure, layout.scale, signed=signed)
+    _draw_scale(figure, layout.scale, colors_of(cmap, signed=signed), signed=signed)
     if title:
         left, top = _GAP / layout.size[0], 1 - 0.08 / layout.size[1]
         figure.text(left, top, title, va="top", fontsize=10, color=INK)
@@ -156,17 +157,31 @@ class _Layout:
         return self.head + band * self.band + _TITLES + row * (self.high + _GAP)
 
 
-def _show(axes: Axes, image: Tensor) -> None:
+def shrunk(image: Tensor) -> Tensor:
+    """An image at the size at which a figure shows it: at most :data:`MOST_PIXELS` on a side.
+
+    Args:
+        image: ``[3, H, W]`` in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> shrunk(torch.rand(3, 600, 960)).shape
+        torch.Size([3, 300, 480])
+    """
     height, width = image.shape[1:]
     small = min(1.0, MOST_PIXELS / max(height, width))
-    if small < 1:
-        size = [max(1, round(side * small)) for side in (height, width)]
-        image = functional.interpolate(image[None].float(), size, mode="bilinear", antialias=True)[
-            0
-        ].clamp(0, 1)
-    # Whatever was drawn, places count in the pixels of the picture.
+    if small == 1:
+        return image
+    size = [max(1, round(side * small)) for side in (height, width)]
+    resized = functional.interpolate(image[None].float(), size, mode="bilinear", antialias=True)
+    return resized[0].clamp(0, 1)
+
+
+def _show(axes: Axes, image: Tensor) -> None:
+    height, width = image.shape[1:]
+    # Whatever is drawn, places count in the pixels of the picture.
     axes.imshow(
-        image.detach().cpu().movedim(0, -1).numpy(),
+        shrunk(image).detach().cpu().movedim(0, -1).numpy(),
         interpolation="antialiased",
         extent=(0, width, height, 0),
     )
@@ -201,9 +216,10 @@ def _frame(axes: Axes, seen: tuple[int, int, int, int]) -> None:
     axes.add_patch(frame)
 
 
-def _draw_scale(figure: Figure, where: tuple[float, float, float, float], *, signed: bool) -> None:
+def _draw_scale(
+    figure: Figure, where: tuple[float, float, float, float], colors: Colormap, *, signed: bool
+) -> None:
     place = figure.add_axes(where)
-    colors = colormaps[SIGNED_COLORS if signed else COLORS]
     scale = ScalarMappable(Normalize(-1 if signed else 0, 1), colors)
     bar = figure.colorbar(scale, cax=place, ticks=[-1, 0, 1] if signed else [0, 1])
     if signed:

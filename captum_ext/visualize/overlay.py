@@ -48,7 +48,7 @@ def intensity(attribution: Tensor, *, signed: bool = False, outlier_perc: float 
     shown = planes.sum(0) if signed else planes.abs().sum(0)
     low = 0.0 if signed else float(shown.min())
     shown = shown - low
-    bound = float(shown.abs().flatten().quantile(1 - outlier_perc / 100))
+    bound = float(np.quantile(shown.abs().numpy(), 1 - outlier_perc / 100)) if outlier_perc else 0.0
     # Where nearly all is zero, the largest value: to share the scale's end, it must be there.
     bound = bound or float(shown.abs().max())
     if bound:
@@ -100,9 +100,7 @@ def overlay(
             f"attribution must have the image's {tuple(pixels.shape[1:])} pixels; got "
             f"{tuple(shown.shape)}"
         )
-    if cmap is None:
-        cmap = SIGNED_COLORS if signed else COLORS
-    colors = colormaps[cmap] if isinstance(cmap, str) else cmap
+    colors = colors_of(cmap, signed=signed)
     table = torch.from_numpy(colors(np.arange(colors.N)))[:, :3].float()
     place = (shown + 1) / 2 if signed else shown
     painted = table[(place * colors.N).long().clamp(max=colors.N - 1)].movedim(-1, 0)
@@ -114,6 +112,18 @@ def overlay(
     whole = 0.5 + 0.5 * plain
     whole[:, top:bottom, left:right] = blended[:, top:bottom, left:right]
     return whole
+
+
+def colors_of(cmap: str | Colormap | None, *, signed: bool) -> Colormap:
+    """The color map of a name; turbo where there is none, or red-blue where signed.
+
+    Example:
+        >>> colors_of(None, signed=False).name
+        'turbo'
+    """
+    if cmap is None:
+        cmap = SIGNED_COLORS if signed else COLORS
+    return colormaps[cmap] if isinstance(cmap, str) else cmap
 
 
 def check_drawing(

@@ -162,3 +162,23 @@ def test_a_convolution_whose_map_is_stretched_is_still_one(size):
         LayerGradCam(model, model[2]).attribute(x, target=1), size, "bilinear"
     )
     torch.testing.assert_close(heat, expected.expand_as(x))
+
+
+@pytest.mark.parametrize("channels", [12, 40])
+def test_channels_that_come_last_are_known_by_the_sides(channels):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(3, channels, 4, 4)
+
+    class Last(nn.Module):
+        def forward(self, x):
+            return x.movedim(1, 3)
+
+    class First(nn.Module):
+        def forward(self, x):
+            return x.movedim(3, 1)
+
+    head = (nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 2))
+    model = nn.Sequential(convolution, Last(), First(), *head)
+    x = torch.rand(1, 3, 32, 32)
+    expected = InputGradCam(model, convolution).attribute(x, target=1)
+    torch.testing.assert_close(InputGradCam(model, model[1]).attribute(x, target=1), expected)

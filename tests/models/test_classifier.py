@@ -44,8 +44,14 @@ def test_a_class_is_found_by_its_number_its_label_or_one_of_its_names(target, in
     assert classifier().index_of(target) == index
 
 
-def test_of_two_classes_of_one_name_the_first_is_taken():
-    assert classifier(names=["crane", "ox", "crane"]).index_of("crane") == 0
+def test_of_two_classes_of_one_name_the_numbers_are_told():
+    with pytest.raises(ValueError, match="name of several classes; give a number of 0, 2"):
+        classifier(names=["crane", "ox", "crane"]).index_of("crane")
+
+
+def test_classes_that_differ_in_case_only_are_told_apart():
+    names = ["Cardigan", "ox", "cardigan"]
+    assert [classifier(names=names).index_of(name) for name in ("Cardigan", "cardigan")] == [0, 2]
 
 
 def test_an_unknown_label_suggests_the_nearest_ones():

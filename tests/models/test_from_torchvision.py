@@ -1,4 +1,7 @@
+import os
 import socket
+import subprocess
+import sys
 from urllib.error import URLError
 
 import pytest
@@ -97,3 +100,23 @@ def test_an_unknown_name_suggests_the_nearest(name):
     with pytest.raises(ValueError, match=r"did you mean .*'squeezenet1_0'") as caught:
         load_model(name, "none")
     assert len(str(caught.value)) < 300
+
+
+def test_kept_weights_are_taken_offline_in_a_fresh_process(tmp_path):
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    network = torchvision.models.squeezenet1_1()
+    url = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.url
+    # Its name ends with a part of its digest, which torch checks on downloading only.
+    torch.save(network.state_dict(), folder / url.rsplit("/", maxsplit=1)[-1])
+    script = (
+        "from captum_ext import load_model; print(load_model('squeezenet1_1').class_names[281])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"TORCH_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout == "tabby\n", result.stderr
