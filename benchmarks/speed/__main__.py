@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.speed.classes import several_classes
+from benchmarks.speed.classes import SAMPLES, several_classes
 from benchmarks.speed.engine import choices, share_in_model
 from benchmarks.speed.masks import mask_search
 from benchmarks.speed.paths import path_methods
@@ -38,7 +38,7 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
     yield from kernel_shap(repeats, max(2 * GRID**2, min(SHAP_SAMPLES, args.samples)))
     yield from occlusion_metric(repeats)
     yield from path_methods(repeats)
-    yield from several_classes(repeats)
+    yield from several_classes(repeats, max(20, min(SAMPLES, args.samples)))
 
 
 def main() -> None:

@@ -12,28 +12,31 @@ from captum_ext import load_model
 from captum_ext.models import Classifier
 from captum_ext.pictures import explain_picture
 
-CLASSES, SAMPLES = 3, 200
+CLASSES = 3
+SAMPLES = 200  # of LIME; Integrated Gradients take a quarter of them as steps
 METHODS = ("segment_lime", "image_ig")
 
 
-def explained(model: Classifier, image: Tensor, method: str, classes: list[int]) -> None:
-    few = {"segment_lime": {"n_samples": SAMPLES}, "image_ig": {"n_steps": SAMPLES // 4}}
+def explained(
+    model: Classifier, image: Tensor, method: str, n_samples: int, classes: list[int]
+) -> None:
+    few = {"segment_lime": {"n_samples": n_samples}, "image_ig": {"n_steps": n_samples // 4}}
     explain_picture(model, image, method, targets=classes, arguments=few[method])
 
 
-def one_by_one(model: Classifier, image: Tensor, method: str) -> None:
+def one_by_one(model: Classifier, image: Tensor, method: str, n_samples: int) -> None:
     for index in range(CLASSES):
-        explained(model, image, method, [index])
+        explained(model, image, method, n_samples, [index])
 
 
-def several_classes(repeats: int) -> Iterator[Row]:
+def several_classes(repeats: int, n_samples: int) -> Iterator[Row]:
     """A method that only runs the model, and one that needs each class's gradients."""
     network, images = subject()
     model = load_model(network, size=SIZE, device="cpu")
     for method in METHODS:
         yield ratio(
             f"{method}: {CLASSES} classes together against one by one",
-            partial(one_by_one, model, images[0], method),
-            partial(explained, model, images[0], method, list(range(CLASSES))),
+            partial(one_by_one, model, images[0], method, n_samples),
+            partial(explained, model, images[0], method, n_samples, list(range(CLASSES))),
             repeats,
         )
