@@ -33,7 +33,6 @@ from benchmarks.mask_attributions import windows
 from benchmarks.record import Record, case_of, gather
 from benchmarks.side_by_side import with_error
 from benchmarks.subjects import (
-    Picture,
     add_arguments,
     at_least,
     fingerprint,
@@ -153,12 +152,14 @@ class Asked(nn.Module):
 
 
 def rows_of(
-    model: nn.Module, picture: Picture, references: Tensor, spec: MethodSpec, cases: Sequence[Case]
+    model: nn.Module,
+    image: Tensor,
+    target: int,
+    references: Tensor,
+    spec: MethodSpec,
+    cases: Sequence[Case],
 ) -> Iterator[Row]:
     """The rows of cases that differ in the output only."""
-    image = picture.image[None]
-    with torch.no_grad():
-        target = int(model(image).argmax())
     remembered = Remembered(model)
     for case in cases:
         method = within(case.budget, spec, image, references)
@@ -207,24 +208,19 @@ def rows(args: argparse.Namespace) -> Iterator[Row]:
         # Those that follow, in a circle.
         others = [found[(number + step) % len(found)].image for step in range(1, REFERENCES + 1)]
         references = torch.stack(others[: len(found) - 1])
+        identity = (picture.name, fingerprint(picture.image), fingerprint(references))
+        image = picture.image[None]
+        with torch.no_grad():
+            target = int(model(image).argmax())
         for spec in methods():
             cases = [
-                Case(
-                    picture.name,
-                    fingerprint(picture.image),
-                    fingerprint(references),
-                    args.model,
-                    weights,
-                    spec.name,
-                    output,
-                    args.passes,
-                )
+                Case(*identity, args.model, weights, spec.name, output, args.passes)
                 for output in outputs_of(spec)
             ]
             missing = [case for case in cases if case not in record.rows]
             if missing:
                 print(f"{number + 1}/{len(found)} {picture.name}: {spec.title}", file=sys.stderr)
-                for row in rows_of(model, picture, references, spec, missing):
+                for row in rows_of(model, image, target, references, spec, missing):
                     record.add(row)
             yield from (record.rows[case] for case in cases)
 

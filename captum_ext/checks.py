@@ -28,6 +28,16 @@ def as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line; its kind, where it says nothing.
+
+    Example:
+        >>> one_line(ValueError("first,  second")), one_line(MemoryError())
+        ('first, second', 'MemoryError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def detached(value: Any) -> Any:
     """``value`` without autograd graph, if it is a tensor or a tuple that holds some.
 
@@ -306,8 +316,19 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
     allowed = list(choices)
     if value in allowed:
         return str(value)
+    raise unknown(value, name, allowed)
+
+
+def unknown(value: Any, name: str, choices: Iterable[str]) -> ValueError:
+    """The error for a value that is none of ``choices``, with the nearest ones.
+
+    Example:
+        >>> str(unknown("logits", "output", ("probability", "logit")))
+        "unknown output 'logits'; did you mean 'logit'? (probability, logit)"
+    """
+    allowed = list(choices)
     many = len(allowed) > MOST_LISTED
     near = get_close_matches(str(value), allowed, n=3 if many else 1, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ";"
     known = f"there are {len(allowed)}" if many else ", ".join(allowed)
-    raise ValueError(f"unknown {name} {value!r}{hint} ({known})")
+    return ValueError(f"unknown {name} {value!r}{hint} ({known})")

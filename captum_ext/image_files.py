@@ -19,6 +19,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from captum_ext.checks import one_line
+
 #: Photographs that ship inside scikit-image, known by name.
 EMBEDDED = ("astronaut", "chelsea", "coffee", "rocket")
 #: Files of a folder that are images.
@@ -155,8 +157,7 @@ def _missing(source: str | Path) -> ValueError:
 
 
 def _unreadable(name: str, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return ValueError(f"{name} cannot be read as an image: {reason}")
+    return ValueError(f"{name} cannot be read as an image: {one_line(error)}")
 
 
 def _of_file(source: str | Path) -> Image.Image:

@@ -246,7 +246,7 @@ def _report(explained: ExplainedPicture, folder: Path) -> str:
         (
             f"{about.index}",
             about.label,
-            "-" if about.logit != about.logit else f"{about.logit:.2f}",
+            f"{about.logit:.2f}" if about.has_logit else "-",
             f"{about.probability:.4f}",
         )
         for about in explained.classes

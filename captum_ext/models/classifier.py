@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import torch
 from torch import Tensor, nn
 
-from captum_ext.checks import check_choice, check_int
+from captum_ext.checks import check_int, one_line, unknown
 from captum_ext.forward import Preprocessed
 from captum_ext.models.view import View
 
@@ -33,6 +34,11 @@ class TopClass:
     label: str
     logit: float
     probability: float
+
+    @property
+    def has_logit(self) -> bool:
+        """Whether the model gives logits."""
+        return not isnan(self.logit)
 
 
 @dataclass(frozen=True)
@@ -137,8 +143,7 @@ class Classifier(Preprocessed):
                     f"target {target!r} is the name of several classes; give a number of "
                     f"{', '.join(map(str, sorted(found)))}"
                 )
-        check_choice(text, "target", dict.fromkeys(name.strip() for _, name in names))
-        raise AssertionError
+        raise unknown(text, "target", dict.fromkeys(name.strip() for _, name in names))
 
     def _check_index(self, index: int) -> int:
         if self.class_names is not None and index >= len(self.class_names):
@@ -182,7 +187,7 @@ class Classifier(Preprocessed):
         except RuntimeError as error:
             raise ValueError(
                 f"{self.name} cannot take images of {seen.shape[2]} x {seen.shape[3]} pixels: "
-                f"{' '.join(str(error).split())}"
+                f"{one_line(error)}"
             ) from error
         if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != 1:
             got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__

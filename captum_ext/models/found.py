@@ -15,6 +15,7 @@ from urllib.request import getproxies
 
 from torch import nn
 
+from captum_ext.checks import one_line
 from captum_ext.models.classifier import Preprocessing
 from captum_ext.models.view import INTERPOLATIONS
 from captum_ext.randomness import global_seed
@@ -93,7 +94,7 @@ def fetched(what: str, source: str, advice: str = "") -> Iterator[None]:
         with _reachable_hub() if source == HUB else nullcontext():
             yield
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200]
         raise ValueError(
             f"{what} could not be had from {source} ({reason}){advice and '; '}{advice}"
         ) from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
-import torchvision
 from torch import nn
 
 from captum_ext.checks import check_choice
@@ -26,18 +27,20 @@ from captum_ext.models.view import View
 
 def torchvision_names() -> list[str]:
     """Its classifiers."""
-    names: list[str] = torchvision.models.list_models(module=torchvision.models)
+    library = _models()
+    names: list[str] = library.list_models(module=library)
     return names
 
 
 def from_torchvision(name: str, weights: str) -> Found:
     check_choice(name, "model", torchvision_names())
-    known = torchvision.models.get_model_weights(name)
+    library = _models()
+    known = library.get_model_weights(name)
     chosen = known.DEFAULT
 
     def make(n_classes: int | None) -> nn.Module:
         settings = {} if n_classes is None else {"num_classes": n_classes}
-        return untrained(lambda: torchvision.models.get_model(name, weights=None, **settings))
+        return untrained(lambda: library.get_model(name, weights=None, **settings))
 
     names: Sequence[str] | None = None
     if weights == NONE:
@@ -45,7 +48,7 @@ def from_torchvision(name: str, weights: str) -> Found:
     elif weights == DEFAULT or weights in known.__members__:
         chosen = known.DEFAULT if weights == DEFAULT else known[weights]
         with fetched(f"weights {chosen.name} of {name}", chosen.url, INSTEAD):
-            network = torchvision.models.get_model(name, weights=chosen)
+            network = library.get_model(name, weights=chosen)
         names = chosen.meta["categories"]
     else:
         network, n_classes = load_checkpoint(make, existing_file(weights, known.__members__))
@@ -59,3 +62,8 @@ def from_torchvision(name: str, weights: str) -> Found:
         known_interpolation(wanted.interpolation.value),
     )
     return Found(network, Preprocessing(tuple(wanted.mean), tuple(wanted.std), view), names)
+
+
+def _models() -> ModuleType:
+    # Imported where it is asked for: whoever brings a model of their own need not wait for it.
+    return import_module("torchvision.models")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from captum_ext.checks import check_choice
+from captum_ext.checks import unknown
 from captum_ext.models.found import Found, installed
 from captum_ext.models.from_timm import from_timm
 from captum_ext.models.from_torchvision import from_torchvision, torchvision_names
@@ -41,5 +41,4 @@ def find(name: str, weights: str) -> Found:
     if "/" in name or Path(name).is_dir():
         return from_transformers(name, weights)
     others = timm.list_models() if timm is not None else []
-    check_choice(name, "model", dict.fromkeys([*torchvision_names(), *others]))
-    raise AssertionError
+    raise unknown(name, "model", dict.fromkeys([*torchvision_names(), *others]))

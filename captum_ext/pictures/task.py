@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captum_ext.baselines import BASELINES
 from captum_ext.by_name import baselines_of
-from captum_ext.checks import check_choice
+from captum_ext.checks import check_choice, one_line
 from captum_ext.explanation import accepted_arguments, explain
 from captum_ext.forward import Passes, Remembered, count_passes
 from captum_ext.models import Classifier, TopClass
@@ -130,7 +130,7 @@ class Task:
                     arguments=self._arguments(spec, asked),
                 )
         except Exception as error:
-            answer.problem = " ".join(str(error).split()) or type(error).__name__
+            answer.problem = one_line(error)
         else:
             if bool(torch.isfinite(attribution).all()):
                 answer.attribution = attribution[0].cpu()
@@ -150,8 +150,7 @@ class Task:
             output = "probability"
         if Need.LOGITS in spec.needs:
             output = "logit"
-        gives_probabilities = about.logit != about.logit
-        if gives_probabilities:
+        if not about.has_logit:
             return asked, "probability"
         if output == "probability":
             asked = nn.Sequential(asked, nn.Softmax(dim=1)).eval()
