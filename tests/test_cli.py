@@ -21,7 +21,8 @@ def test_the_exam_writes_a_table_a_picture_and_both_data_files(tmp_path, capsys)
     rows = list(csv.DictReader((tmp_path / "exam.csv").open()))
     assert [row["method"] for row in rows] == ["saliency", "occlusion", "grad_cam"] * 2
     content = json.loads((tmp_path / "exam.json").read_text())
-    assert content["settings"]["size"] == 7
+    settings = content["settings"]
+    assert [settings[name] for name in ("size", "alpha", "output")] == [7, 10, "probability"]
     assert content["versions"]["captum_ext"]
     assert content["grades"][0]["method"] == "occlusion"
     assert len(content["answers"]) == 6
@@ -33,6 +34,18 @@ def test_every_output_can_be_examined(tmp_path, output):
     assert main([*SMALL, "--out", str(tmp_path), "--output", output]) == 0
     content = json.loads((tmp_path / "exam.json").read_text())
     assert {answer["output"] for answer in content["answers"]} == {output.replace("-", "_")}
+
+
+@pytest.mark.parametrize("model", ["additive", "and_or", "saturation"])
+def test_every_model_can_be_examined(tmp_path, capsys, model):
+    assert main([*SMALL, "--out", str(tmp_path), "--model", model]) == 0
+    assert "agreement" in capsys.readouterr().out.splitlines()[0]
+    content = json.loads((tmp_path / "exam.json").read_text())
+    assert content["settings"]["model"] == model
+    assert content["settings"]["output"] == content["grades"][0]["output"] == "logit"
+    assert content["settings"]["alpha"] is None
+    assert -1 <= content["grades"][0]["agreement"] <= 1.000001
+    assert Image.open(tmp_path / "exam.png").width > 300
 
 
 def test_target_and_center_value_are_used(tmp_path):
@@ -66,6 +79,10 @@ def test_the_same_seed_gives_the_same_answers(tmp_path):
         (["--alpha", "-1"], "alpha must be from 1e-06 to 1e+06; got -1"),
         (["--alpha", "nan"], "alpha must be from 1e-06 to 1e+06; got nan"),
         (["--seed", "-1"], "seed must be from 0"),
+        (["--model", "aditive"], "unknown model 'aditive'; did you mean 'additive'?"),
+        (["--model", "additive", "--alpha", "3"], "additive takes no alpha; it takes n_relevant"),
+        (["--model", "and_or", "--center-value", "3"], "center_value is for center_pixel only"),
+        (["--model", "saturation", "--target", "2"], "target must be from 0 to 1; got 2"),
         (["--output", "logits"], "invalid choice: 'logits'"),
         (["--size", "big"], "invalid int value: 'big'"),
     ],

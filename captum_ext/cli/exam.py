@@ -12,15 +12,25 @@ import torch
 from tqdm.auto import tqdm
 
 from captum_ext.checks import check_int
-from captum_ext.cli.common import INTERRUPTED, chosen_methods, natural_seed, settings_of, writable
+from captum_ext.cli.common import (
+    INTERRUPTED,
+    bad_input,
+    chosen_methods,
+    natural_seed,
+    settings_of,
+    writable,
+)
 from captum_ext.exam import (
     IMAGES,
+    MODELS,
     OUTPUTS,
     Answer,
     CenterPixelModel,
+    KnownModel,
     exam_images,
     examine,
     grade,
+    make_model,
 )
 from captum_ext.exam.report import AnswerFile, figure, format_table, write_grades
 from captum_ext.spec import MethodSpec
@@ -31,19 +41,24 @@ MAX_SIZE = 1024
 
 def add_exam(commands: Any) -> None:
     """Adds the command to the parsers of all."""
-    exam = commands.add_parser("exam", help="examine methods on the center-pixel model")
+    exam = commands.add_parser("exam", help="examine methods on a model whose answer is known")
+    exam.add_argument(
+        "--model", default="center_pixel", help=f"one of {', '.join(MODELS)} (default: the first)"
+    )
     exam.add_argument("--image", default="astronaut", help=f"a path or one of {', '.join(IMAGES)}")
     exam.add_argument("--target", type=int, help="class to explain (default: the predicted one)")
-    exam.add_argument("--center-value", type=int, help="gray level to put at the center")
+    exam.add_argument(
+        "--center-value", type=int, help="gray level to put at the center (center_pixel)"
+    )
     exam.add_argument("--methods", default="all", help="names, separated by commas")
     exam.add_argument(
         "--output",
-        default="probability",
         choices=[output.replace("_", "-") for output in OUTPUTS],
-        help="which output of the model to explain",
+        help="which output of the model to explain (default: the probability of center_pixel, the "
+        "logit of the others)",
     )
     exam.add_argument("--size", type=int, default=31, help="height and width in pixels")
-    exam.add_argument("--alpha", type=float, default=10, help="contrast of the model")
+    exam.add_argument("--alpha", type=float, help="contrast of center_pixel (default: 10)")
     exam.add_argument("--images", type=int, default=5, help="how many images to grade on")
     exam.add_argument("--seed", type=int, default=0, help="of the model, images and methods")
     exam.add_argument("--out", type=Path, default=Path("exam"), help="folder for the results")
@@ -55,16 +70,16 @@ def _run_exam(args: argparse.Namespace) -> int:
     check_int(args.images, "images", minimum=1)
     if args.size > MAX_SIZE:
         raise ValueError(f"size must be at most {MAX_SIZE}; got {args.size}")
-    model = CenterPixelModel(
-        size=args.size,
-        alpha=args.alpha,
-        seed=natural_seed(args.seed),
-        output=args.output.replace("-", "_"),
-    )
+    model = _model(args)
     if args.target is not None and not 0 <= args.target < model.n_classes:
         raise ValueError(f"target must be from 0 to {model.n_classes - 1}; got {args.target}")
     images = exam_images(
-        args.image, args.images, model.size, model.n_classes, args.center_value, args.seed
+        args.image,
+        args.images,
+        model.size,
+        center_value=args.center_value,
+        seed=args.seed,
+        relevant=model.ground_truth(),
     )
     answers: list[Answer] = []
     interrupted = False
@@ -77,7 +92,8 @@ def _run_exam(args: argparse.Namespace) -> int:
             interrupted = True
     grades = grade(answers)
     print(format_table(grades))
-    write_grades(args.out / "exam.json", settings_of(args), grades, answers)
+    used = {"output": model.output.replace("_", "-"), "alpha": getattr(model, "alpha", None)}
+    write_grades(args.out / "exam.json", settings_of(args) | used, grades, answers)
     first = [answer for answer in answers if answer.image == 0]
     figure(model, images[:1], first).savefig(args.out / "exam.png")
     print(f"\nwritten to {args.out}: exam.png, exam.csv, exam.json")
@@ -86,13 +102,31 @@ def _run_exam(args: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else 0
 
 
+def _model(args: argparse.Namespace) -> KnownModel:
+    """The model that was asked for.
+
+    Raises:
+        ValueError: an unknown one, or an argument that it has no use for.
+    """
+    own = {} if args.alpha is None else {"alpha": args.alpha}
+    output = None if args.output is None else args.output.replace("-", "_")
+    with bad_input():
+        model = make_model(args.model, args.size, natural_seed(args.seed), output, **own)
+    if args.center_value is not None and not isinstance(model, CenterPixelModel):
+        raise ValueError(
+            f"center_value is for center_pixel only, which looks there; got {args.center_value} "
+            f"with the model {args.model}"
+        )
+    return model
+
+
 def _answer_file(folder: Path) -> AnswerFile:
     with writable(folder):
         return AnswerFile(folder / "exam.csv")
 
 
 def _with_progress(
-    model: CenterPixelModel,
+    model: KnownModel,
     images: torch.Tensor,
     specs: Sequence[MethodSpec],
     args: argparse.Namespace,

@@ -1,19 +1,36 @@
 """Models whose right attribution is known, and the grading of methods on them."""
 
-from captum_ext.exam.center_pixel import OUTPUTS, CenterPixelModel
+from captum_ext.exam.center_pixel import CenterPixelModel
 from captum_ext.exam.grade import Answer, Grade, answer, examine, grade
 from captum_ext.exam.images import IMAGES, exam_images, gray_levels, set_center
+from captum_ext.exam.known import OUTPUTS, KnownModel
+from captum_ext.exam.models import MODELS, make_model
+from captum_ext.exam.score import HIT_AGREEMENT, HIT_SHARE, Score, score
+from captum_ext.exam.several_pixels import AdditiveModel, AndOrModel, SaturationModel
+from captum_ext.exam.shapley import MAX_PLAYERS, exact_shapley
 
 __all__ = [
+    "HIT_AGREEMENT",
+    "HIT_SHARE",
     "IMAGES",
+    "MAX_PLAYERS",
+    "MODELS",
     "OUTPUTS",
+    "AdditiveModel",
+    "AndOrModel",
     "Answer",
     "CenterPixelModel",
     "Grade",
+    "KnownModel",
+    "SaturationModel",
+    "Score",
     "answer",
+    "exact_shapley",
     "exam_images",
     "examine",
     "grade",
     "gray_levels",
+    "make_model",
+    "score",
     "set_center",
 ]

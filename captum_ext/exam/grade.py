@@ -12,14 +12,12 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from captum_ext.exam.center_pixel import CenterPixelModel
+from captum_ext.exam.known import KnownModel
+from captum_ext.exam.score import score
 from captum_ext.explanation import explain
 from captum_ext.forward import Passes, count_passes
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.spec import MethodSpec, Need
-
-#: A hit: the true pixel outweighs all others together.
-HIT_SHARE = 0.5
 
 
 @dataclass
@@ -35,12 +33,8 @@ class Answer:
             explains the logit whatever the exam asks for, one on probabilities the probability.
         status: ``"ok"``, ``"skipped"`` (the method does not apply) or ``"failed"``.
         detail: why it was skipped or failed, or what is odd about the answer.
-        rank: the center's place among all pixels by \\|attribution\\|; 1 is best, ties share the
-            mean of their places.
-        share: the center's part of the sum of \\|attribution\\|; 0 where all is zero.
-        hit: the center has more \\|attribution\\| than all other pixels together. (To be merely
-            the highest pixel is not enough: rounding errors, or a spread of nuisance, have a
-            highest pixel too.)
+        rank, share, hit, agreement: see :class:`~captum_ext.exam.score.Score`.
+        n_relevant: how many pixels the answer lies in.
         passes: examples sent through the model.
         seconds: wall time.
         attribution: ``[1, D, D]``.
@@ -58,6 +52,8 @@ class Answer:
     rank: float = math.nan
     share: float = math.nan
     hit: bool = False
+    agreement: float = math.nan
+    n_relevant: int = 1
     passes: Passes = field(default_factory=Passes)
     seconds: float = 0.0
     attribution: Tensor | None = field(default=None, repr=False)
@@ -75,11 +71,14 @@ class Grade:
         n_images: answers that count.
         hits: how many of them are hits.
         hit_interval: of the hit rate (Wilson).
-        rank, rank_interval: mean of the center's rank (Student's t).
-        share, share_interval: mean of the center's share (Student's t).
+        rank, rank_interval: mean rank of the relevant pixels (Student's t).
+        share, share_interval: mean of their share (Student's t).
         forward, backward: mean passes.
         seconds: mean wall time.
         output: the output that was explained.
+        agreement, agreement_interval: mean agreement with the Shapley values (Student's t), over
+            the images where it is defined.
+        n_relevant: how many pixels the answer lies in.
     """
 
     method: str
@@ -96,10 +95,13 @@ class Grade:
     backward: float
     seconds: float
     output: str
+    agreement: float = math.nan
+    agreement_interval: tuple[float, float] = (math.nan, math.nan)
+    n_relevant: int = 1
 
 
 def answer(
-    model: CenterPixelModel,
+    model: KnownModel,
     image: Tensor,
     spec: MethodSpec,
     target: int | None = None,
@@ -118,6 +120,7 @@ def answer(
 
     Example:
         >>> from captum_ext import get_method
+        >>> from captum_ext.exam import CenterPixelModel
         >>> model, image = CenterPixelModel(size=5), torch.full((1, 1, 5, 5), 100 / 255)
         >>> answer(model, image, get_method("occlusion")).hit
         True
@@ -131,6 +134,7 @@ def answer(
     if target is None:
         target = int(outputs.argmax())
     result = Answer(spec.name, spec.title, index, target, asked.output)
+    result.n_relevant = len(model.relevant)
     n_features = image[0].numel()
     if spec.max_features is not None and n_features > spec.max_features:
         result.status = "skipped"
@@ -153,7 +157,9 @@ def answer(
         result.seconds = time.perf_counter() - start
     result.attribution = attribution[0]
     result.floor = _rounding_error(asked, float(outputs[target]))
-    result.rank, result.share, result.hit = score(attribution, model.ground_truth(), result.floor)
+    result.rank, result.share, result.hit, result.agreement = score(
+        attribution, model.ground_truth(), result.floor, _shapley_values(asked, image, target)
+    )
     if not attribution.any():
         result.detail = "zero everywhere"
     elif float(attribution.abs().max()) < result.floor:
@@ -163,45 +169,23 @@ def answer(
     return result
 
 
-def _rounding_error(asked: CenterPixelModel, output: float) -> float:
+def _shapley_values(asked: KnownModel, image: Tensor, target: int) -> Tensor | None:
+    """Against black, as methods compare by default; None where they are not known exactly."""
+    try:
+        return asked.shapley_values(image, target)
+    except ValueError:
+        return None
+
+
+def _rounding_error(asked: KnownModel, output: float) -> float:
     """Of the output's gradient: a sum of weights that nearly cancel, times the probability."""
     weight = asked.linear.weight
     scale = float(weight.abs().max()) * torch.finfo(weight.dtype).eps
     return scale * output if asked.output == "probability" else scale
 
 
-def score(attribution: Tensor, truth: Tensor, floor: float = 0.0) -> tuple[float, float, bool]:
-    """Rank, share and hit of the one true pixel.
-
-    Args:
-        attribution: ``[1, 1, D, D]``.
-        truth: the same shape, bool, true at one pixel.
-        floor: magnitudes below count as zero. The exam takes the rounding error of a gradient: a
-            map that is smaller everywhere says nothing, however neat its pattern.
-
-    Returns:
-        ``(rank, share, hit)`` as :class:`Answer` defines them; NaN and a miss where the
-        attribution is not finite.
-
-    Example:
-        >>> truth = torch.tensor([[[[False, True], [False, False]]]])
-        >>> score(torch.tensor([[[[0.0, -3.0], [1.0, 0.0]]]]), truth)
-        (1.0, 0.75, True)
-    """
-    magnitude = attribution.abs().double()
-    magnitude = torch.where(magnitude < floor, 0, magnitude)
-    total = float(magnitude.sum())
-    if not math.isfinite(total):
-        return math.nan, math.nan, False
-    center = magnitude[truth]
-    higher = int((magnitude > center).sum())
-    ties = int((magnitude == center).sum()) - 1
-    share = float(center) / total if total > 0 else 0.0
-    return higher + ties / 2 + 1, share, share > HIT_SHARE
-
-
 def examine(
-    model: CenterPixelModel,
+    model: KnownModel,
     images: Tensor,
     specs: Sequence[MethodSpec],
     target: int | None = None,
@@ -220,6 +204,7 @@ def examine(
 
     Example:
         >>> from captum_ext import get_method
+        >>> from captum_ext.exam import CenterPixelModel
         >>> model, images = CenterPixelModel(size=5), torch.rand(2, 1, 5, 5)
         >>> [result.hit for result in examine(model, images, [get_method("feature_ablation")])]
         [True, True]
@@ -235,14 +220,16 @@ def examine(
 
 
 def grade(answers: Iterable[Answer]) -> list[Grade]:
-    """One grade per method, best first: by hits, then by the center's share.
+    """One grade per method, best first.
+
+    By hits, then, where several pixels are relevant, by the agreement, and last by the share.
 
     Args:
         answers: from :func:`examine` (or :func:`answer`).
 
     Example:
         >>> from captum_ext import get_method
-        >>> from captum_ext.exam import exam_images
+        >>> from captum_ext.exam import CenterPixelModel, exam_images
         >>> model, images = CenterPixelModel(size=5), exam_images("coffee", 2, size=5)
         >>> specs = [get_method("saliency"), get_method("occlusion")]
         >>> [result.method for result in grade(examine(model, images, specs))]
@@ -252,7 +239,13 @@ def grade(answers: Iterable[Answer]) -> list[Grade]:
     for result in answers:
         by_method.setdefault(result.method, []).append(result)
     grades = [_grade_method(results) for results in by_method.values()]
-    return sorted(grades, key=lambda g: (g.n_images == 0, -g.hits, -_number(g.share)))
+    return sorted(grades, key=_place)
+
+
+def _place(result: Grade) -> tuple[float, ...]:
+    # One pixel's agreement says no more than its share; rounding would shuffle the methods.
+    agreement = result.agreement if result.n_relevant > 1 else 0.0
+    return (result.n_images == 0, -result.hits, -_number(agreement), -_number(result.share))
 
 
 def _number(value: float) -> float:
@@ -266,6 +259,8 @@ def _grade_method(results: list[Answer]) -> Grade:
     hits = sum(result.hit for result in good)
     rank, rank_interval = _mean_interval([result.rank for result in good])
     share, share_interval = _mean_interval([result.share for result in good])
+    agreements = [result.agreement for result in good if not math.isnan(result.agreement)]
+    agreement, agreement_interval = _mean_interval(agreements)
     if good:
         wilson = stats.binomtest(hits, len(good)).proportion_ci(method="wilson")
         hit_interval = (float(wilson.low), float(wilson.high))
@@ -286,6 +281,9 @@ def _grade_method(results: list[Answer]) -> Grade:
         backward=_mean_interval([result.passes.backward for result in good])[0],
         seconds=_mean_interval([result.seconds for result in good])[0],
         output=results[0].output,
+        agreement=agreement,
+        agreement_interval=agreement_interval,
+        n_relevant=results[0].n_relevant,
     )
 
 

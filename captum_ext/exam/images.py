@@ -71,20 +71,26 @@ def exam_images(
     n_classes: int = 256,
     center_value: int | None = None,
     seed: int = 0,
+    relevant: Tensor | None = None,
 ) -> Tensor:
     """Images to examine methods on: the wanted one first, then others with random intensities.
 
     Args:
         source: of the first image, see :func:`gray_levels`.
-        n_images: how many; the others take turns among :data:`IMAGES`, and their center gets a
-            gray level drawn evenly.
+        n_images: how many; the others take turns among :data:`IMAGES`, and their relevant pixels
+            get gray levels drawn evenly.
         size: height and width in pixels.
         n_classes: number of gray levels.
         center_value: the first image's center; None leaves it as photographed.
         seed: of the random images and intensities.
+        relevant: the pixels that the examined model looks at, its ``ground_truth()``: bool
+            ``[1, 1, size, size]``. None takes the center.
 
     Returns:
         ``[n_images, 1, size, size]`` in float64.
+
+    Raises:
+        ValueError: no image, sizes or levels out of range, or a source that cannot be read.
 
     Example:
         >>> exam_images("coffee", 3, size=9).shape
@@ -94,11 +100,20 @@ def exam_images(
     first = gray_levels(source, size, n_classes, seed)
     if center_value is not None:
         first = set_center(first, center_value, n_classes)
-    levels = np.random.default_rng([seed, 1]).integers(0, n_classes, n_images)
+    if relevant is None:
+        relevant = torch.zeros(first.shape, dtype=torch.bool)
+        relevant[..., size // 2, size // 2] = True
+    elif relevant.shape != first.shape:
+        raise ValueError(
+            f"relevant must be {tuple(first.shape)}, as an image; got {tuple(relevant.shape)}"
+        )
+    draws = np.random.default_rng([seed, 1])
+    levels = draws.integers(0, n_classes, (n_images, int(relevant.sum()))) / WHITE
     images = [first]
     for index in range(1, n_images):
         image = gray_levels(IMAGES[index % len(IMAGES)], size, n_classes, seed + index)
-        images.append(set_center(image, int(levels[index]), n_classes))
+        image[relevant] = torch.from_numpy(levels[index])
+        images.append(image)
     return torch.cat(images)
 
 

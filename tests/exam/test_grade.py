@@ -5,7 +5,16 @@ import torch
 from captum.attr import Saliency
 
 from captum_ext import MethodSpec, get_method, methods
-from captum_ext.exam import Answer, CenterPixelModel, answer, exam_images, examine, grade
+from captum_ext.exam import (
+    MODELS,
+    Answer,
+    CenterPixelModel,
+    answer,
+    exam_images,
+    examine,
+    grade,
+    make_model,
+)
 from captum_ext.exam.grade import score
 from captum_ext.exam.report import figure, format_table
 
@@ -79,23 +88,92 @@ def test_a_method_that_fails_is_recorded_and_the_rest_goes_on():
 def test_ties_share_the_mean_of_their_places():
     truth = torch.zeros(1, 1, 3, 3, dtype=torch.bool)
     truth[0, 0, 1, 1] = True
-    assert score(torch.zeros(1, 1, 3, 3), truth) == (5.0, 0.0, False)
+    assert score(torch.zeros(1, 1, 3, 3), truth)[:3] == (5.0, 0.0, False)
     both = torch.zeros(1, 1, 3, 3)
     both[0, 0, 1, 1:] = torch.tensor([-2.0, 2.0])
-    assert score(both, truth) == (1.5, 0.5, False)
+    assert score(both, truth)[:3] == (1.5, 0.5, False)
 
 
 def test_a_map_below_the_floor_says_nothing():
     truth = torch.tensor([[[[True, False]]]])
     neat = torch.tensor([[[[1e-30, 0.0]]]])
-    assert score(neat, truth) == (1.0, 1.0, True)
-    assert score(neat, truth, floor=1e-16) == (1.5, 0.0, False)
+    assert score(neat, truth)[:3] == (1.0, 1.0, True)
+    assert score(neat, truth, floor=1e-16)[:3] == (1.5, 0.0, False)
 
 
 def test_a_map_that_is_not_finite_is_a_miss():
     truth = torch.tensor([[[[True, False]]]])
-    rank, share, hit = score(torch.tensor([[[[float("nan"), 0.0]]]]), truth)
+    rank, share, hit, _ = score(torch.tensor([[[[float("nan"), 0.0]]]]), truth)
     assert math.isnan(rank) and math.isnan(share) and not hit
+
+
+def test_several_pixels_are_hit_where_they_are_also_weighed_right():
+    truth = torch.tensor([[[[True, True], [False, False]]]])
+    exact = torch.tensor([[[[3.0, -4.0], [0.0, 0.0]]]])
+    right = score(10 * exact, truth, shapley=exact)
+    assert right.rank == 1.5 and right.share == 1 and right.hit
+    assert right.agreement == pytest.approx(1)
+    magnitudes = score(exact.abs(), truth, shapley=exact)
+    assert magnitudes.agreement == pytest.approx((9 - 16) / 25)
+    assert not magnitudes.hit
+    spread = score(exact + 5 * ~truth, truth, shapley=exact)
+    assert spread.share < 0.5 and not spread.hit
+
+
+def test_agreement_is_zero_for_a_map_of_zeros_and_unknown_without_an_answer():
+    truth = torch.tensor([[[[True, True]]]])
+    values = torch.tensor([[[[1.0, 2.0]]]])
+    assert score(torch.zeros_like(values), truth, shapley=values).agreement == 0
+    assert math.isnan(score(values, truth, shapley=torch.zeros_like(values)).agreement)
+    assert math.isnan(score(values, truth).agreement)
+
+
+def test_every_method_that_is_complete_finds_the_weights_of_a_sum():
+    model = make_model("additive", size=9)
+    images = exam_images("random", 3, size=9, relevant=model.ground_truth())
+    names = ("integrated_gradients", "input_x_gradient", "deep_lift", "lrp_z", "occlusion")
+    for result in grade(examine(model, images, [get_method(name) for name in names])):
+        assert result.hits == 3, result
+        assert result.agreement == pytest.approx(1)
+
+
+def test_saturation_hides_all_but_one_pixel_from_a_gradient_and_not_from_shapley_sampling():
+    model = make_model("saturation", size=9)
+    images = exam_images("random", 3, size=9, relevant=model.ground_truth())
+    specs = [get_method(name) for name in ("integrated_gradients", "shapley_value_sampling")]
+    best, worst = grade(examine(model, images, specs))
+    assert (best.method, best.hits) == ("shapley_value_sampling", 3)
+    assert worst.agreement < best.agreement - 0.1
+
+
+def test_the_table_of_one_pixel_keeps_its_columns_and_that_of_several_tells_the_agreement():
+    for name, columns in {
+        "center_pixel": ["center", "rank", "center", "share", "95", "%", "interval"],
+        "additive": ["agreement", "95", "%", "interval", "share", "mean", "rank"],
+    }.items():
+        model = make_model(name, size=5)
+        images = exam_images("random", 1, size=5)
+        table = format_table(grade(examine(model, images, [get_method("occlusion")])))
+        assert table.split()[2:9] == columns
+        assert ("Shapley" in table) == (name == "additive")
+
+
+def test_the_figure_sets_each_method_beside_the_exact_values_of_what_it_explains():
+    model = make_model("saturation", size=7)
+    images = exam_images("coffee", 1, size=7)
+    specs = [get_method("saliency"), get_method("genetic_ipha")]
+    drawn = figure(model, images, list(examine(model, images, specs)))
+    bars = [axes for axes in drawn.axes if len(axes.patches) == 8 and axes.collections]
+    assert len(bars) == 3
+    known, saliency, genetic = (axes.collections[0].get_offsets()[:, 1] for axes in bars)
+    assert [bar.get_height() for bar in bars[0].patches] == pytest.approx(list(known))
+    assert list(saliency) == list(known) != list(genetic)
+
+
+def test_where_the_exact_values_are_unknown_the_exam_goes_on():
+    model, image = CenterPixelModel(100), exam_images("random", 1, size=100)
+    result = answer(model, image, get_method("integrated_gradients"))
+    assert result.hit and math.isnan(result.agreement)
 
 
 def test_intervals_are_those_of_the_textbook():
@@ -109,8 +187,9 @@ def test_intervals_are_those_of_the_textbook():
     assert result.hit_interval == pytest.approx((0.0, 0.5615), abs=1e-4)
 
 
-def test_every_registered_method_answers_or_says_why_not():
-    model, images = CenterPixelModel(5), exam_images("random", 1, size=5)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_registered_method_answers_or_says_why_not(name):
+    model, images = make_model(name, size=5), exam_images("random", 1, size=5)
     for result in examine(model, images, methods()):
         assert result.status in ("ok", "skipped"), result
         assert result.status == "ok" or result.detail
