@@ -118,7 +118,7 @@ class MethodSpec:
         """
         if layer is not None and not isinstance(layer, nn.Module):
             raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}")
-        if layer is not None and not (self.optional_layer or Need.LAYER in self.needs):
+        if layer is not None and not self.takes_layer:
             raise TypeError(f"{self.name} takes no layer")
         build = self.build or self.attribution
         if Need.MODULE in self.needs and not isinstance(forward_func, nn.Module):
@@ -173,6 +173,11 @@ class MethodSpec:
             name: value[0] if isinstance(value, tuple) and len(value) == 1 else value
             for name, value in arguments.items()
         }
+
+    @property
+    def takes_layer(self) -> bool:
+        """Whether it looks into a layer of the model."""
+        return self.optional_layer or Need.LAYER in self.needs
 
     @property
     def takes_references(self) -> bool:

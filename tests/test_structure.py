@@ -16,6 +16,7 @@ FLOORS = (
     ("explanation", "by_name"),
     ("visualize", "testing", "metrics"),
     ("exam", "pictures"),
+    ("study",),
     ("cli",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -24,6 +24,41 @@ from captum_ext.spec import MethodSpec, Need
 OUTPUTS = ("auto", "logit", "probability")
 
 
+def only_runs(spec: MethodSpec) -> bool:
+    """Whether a method only runs the model, forward and as a whole.
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> only_runs(get_method("occlusion")), only_runs(get_method("saliency"))
+        (True, False)
+    """
+    return not spec.needs & {Need.GRADIENTS, Need.MODULE, Need.LAYER}
+
+
+def output_for(spec: MethodSpec, output: str) -> str:
+    """Which output of a model that gives logits a method explains.
+
+    Args:
+        spec: the method; one that is defined on one output explains that.
+        output: one of :data:`OUTPUTS`.
+
+    Returns:
+        ``"logit"`` or ``"probability"``.
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> output_for(get_method("occlusion"), "auto"), output_for(get_method("pda"), "logit")
+        ('probability', 'probability')
+    """
+    if Need.PROBABILITIES in spec.needs:
+        return "probability"
+    if Need.LOGITS in spec.needs:
+        return "logit"
+    if output != "auto":
+        return output
+    return "probability" if only_runs(spec) else "logit"
+
+
 @dataclass
 class Answer:
     """What one method says about one class.
@@ -96,7 +131,7 @@ class Task:
             accepted, _ = accepted_arguments(attribution)
             used |= accepted & set(self.arguments)
             used |= {"references"} if spec.takes_references else set()
-            used |= {"layer"} if _takes_layer(spec) else set()
+            used |= {"layer"} if spec.takes_layer else set()
             used |= {"baseline"} if self._takes_baseline(spec, accepted) else set()
         if len(problems) == len(specs):
             raise ValueError("; ".join(problems))
@@ -124,7 +159,7 @@ class Task:
                     self.seen,
                     about.index,
                     spec,
-                    layer=self.layer if _takes_layer(spec) else None,
+                    layer=self.layer if spec.takes_layer else None,
                     references=self.references if spec.takes_references else None,
                     generator=self.seed,
                     arguments=self._arguments(spec, asked),
@@ -141,23 +176,16 @@ class Task:
 
     def _model_for(self, spec: MethodSpec, about: TopClass) -> tuple[nn.Module, str]:
         """The model as a method shall see it, and which output it then gives."""
-        runs_only = not spec.needs & {Need.GRADIENTS, Need.MODULE, Need.LAYER}
-        asked: nn.Module = self.asked if runs_only else self.model
-        output = self.output
-        if output == "auto":
-            output = "probability" if runs_only else "logit"
-        if Need.PROBABILITIES in spec.needs:
-            output = "probability"
-        if Need.LOGITS in spec.needs:
-            output = "logit"
+        asked: nn.Module = self.asked if only_runs(spec) else self.model
         if not about.has_logit:
             return asked, "probability"
+        output = output_for(spec, self.output)
         if output == "probability":
             asked = nn.Sequential(asked, nn.Softmax(dim=1)).eval()
         return asked, output
 
     def _made(self, spec: MethodSpec, asked: nn.Module) -> Attribution:
-        return spec.make(asked, self.layer if _takes_layer(spec) else None)
+        return spec.make(asked, self.layer if spec.takes_layer else None)
 
     def _arguments(self, spec: MethodSpec, asked: nn.Module) -> dict[str, Any]:
         accepted, _ = accepted_arguments(self._made(spec, asked))
@@ -169,7 +197,3 @@ class Task:
 
     def _takes_baseline(self, spec: MethodSpec, accepted: set[str]) -> bool:
         return "baselines" in accepted and not spec.needs & {Need.REFERENCES, Need.BACKGROUND}
-
-
-def _takes_layer(spec: MethodSpec) -> bool:
-    return spec.optional_layer or Need.LAYER in spec.needs

@@ -1,0 +1,61 @@
+"""What one study has that another has not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+
+def differences(there: Any, here: Any, place: str = "") -> Iterator[str]:
+    """What differs between two nests of plain values, place by place.
+
+    Args:
+        there, here: dictionaries, lists, texts and numbers; lists of dictionaries are compared by
+            what is their ``"name"``.
+        place: of both.
+
+    Example:
+        >>> list(differences({"seeds": [0]}, {"seeds": [1]}))
+        ['seeds ([0] there, [1] here)']
+        >>> list(differences({"methods": [{"name": "lime"}]}, {"methods": [{"name": "rise"}]}))
+        ["methods (it lacks 'rise')", "methods (it also has 'lime')"]
+    """
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in {**there, **here}:
+            inner = f"{place}.{name}" if place else name
+            yield from differences(there.get(name), here.get(name), inner)
+    elif _named(there) and _named(here):
+        yield from _of_named(_by_name(there), _by_name(here), place)
+    elif there != here:
+        yield f"{place} ({_short(there)} there, {_short(here)} here)"
+
+
+def _of_named(there: dict[str, Any], here: dict[str, Any], place: str) -> Iterator[str]:
+    for what, more, less in (("lacks", here, there), ("also has", there, here)):
+        names = [name for name in more if name not in less]
+        if names:
+            yield f"{place} (it {what} {_listed(names)})"
+    if set(there) == set(here):
+        if list(there) != list(here):
+            yield f"{place} (in another order)"
+        for name, value in there.items():
+            yield from differences(value, here[name], f"{place} {name!r}")
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _by_name(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {entry["name"]: {k: v for k, v in entry.items() if k != "name"} for entry in entries}
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[:most]}…"

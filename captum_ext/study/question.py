@@ -1,0 +1,122 @@
+"""What a metric is asked in a study: a question about one attribution.
+
+A metric of :mod:`captum_ext.metrics` is called with what a cell knows: the model, the image, the
+attribution, the class, and where a metric wants it the mask or the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from captum_ext.checks import check_choice
+from captum_ext.explanation import explain
+from captum_ext.spec import MethodSpec
+from captum_ext.study.results import Direction, MetricFacts
+from captum_ext.study.subjects import Aim, Subject
+
+#: Which output of the model metrics look at.
+OUTPUTS = ("probability", "logit")
+
+
+@dataclass
+class Question:
+    """What a metric may know of an attribution.
+
+    Attributes:
+        subject, aim: the model, the image and the class.
+        spec, layer, arguments: the method, and how it was asked.
+        asked: the model as the method saw it.
+        attribution: ``[1, C, h, w]``.
+        mask: of the object, ``[1, 1, h, w]``; None where there is none.
+        seed: of what is drawn.
+        memory: what metrics of the same attribution share.
+    """
+
+    subject: Subject
+    aim: Aim
+    spec: MethodSpec
+    layer: nn.Module | None
+    arguments: Mapping[str, Any]
+    asked: nn.Module
+    attribution: Tensor
+    mask: Tensor | None
+    seed: int
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    def call(self, metric: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
+        """A metric of :mod:`captum_ext.metrics`, on the output that ``settings`` chooses."""
+        chosen = dict(settings)
+        model = self.subject.scored(
+            self.aim, check_choice(chosen.pop("output", OUTPUTS[0]), "output", OUTPUTS)
+        )
+        return metric(model, self.aim.seen, self.attribution, self.aim.target, **chosen, **more)
+
+    def explain(self, model: nn.Module, image: Tensor, target: Any) -> Tensor:
+        """The same method about a changed image or model."""
+        layer = self.layer
+        if layer is not None and model is not self.asked:
+            # The same layer of a copy.
+            names = {id(module): name for name, module in self.asked.named_modules()}
+            layer = model.get_submodule(names[id(layer)])
+        result: Tensor = explain(
+            model,
+            image,
+            target,
+            self.spec,
+            layer=layer,
+            resolution=self.subject.resolution,
+            generator=self.seed,
+            arguments=self.arguments,
+        )
+        return result
+
+
+Measure = Callable[[Question, Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class StudyMetric:
+    """A metric, as a study knows it.
+
+    Args:
+        name, title, direction, about: see :class:`captum_ext.study.results.MetricFacts`.
+        measure: gives the number for a question and the settings.
+        settings: which there are; None: any.
+        stochastic: draws random numbers, unless it is told otherwise.
+        needs_mask: wants to know where the object is.
+    """
+
+    name: str
+    title: str
+    direction: Direction
+    about: str
+    measure: Measure
+    settings: frozenset[str] | None = frozenset()
+    stochastic: bool = False
+    needs_mask: bool = False
+
+    def facts(self, name: str, title: str | None = None) -> MetricFacts:
+        """What a reader must know of it, under the name that a study gives it."""
+        return MetricFacts(name, title or self.title, self.direction, self.about)
+
+
+def number_of(result: Any) -> float:
+    """The one number that a metric gave.
+
+    Raises:
+        ValueError: something else.
+
+    Example:
+        >>> number_of(torch.tensor([0.5]))
+        0.5
+    """
+    if isinstance(result, Tensor) and result.numel() == 1:
+        return float(result.detach())
+    if isinstance(result, int | float):
+        return float(result)
+    what = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+    raise ValueError(f"a metric must give one number; got {what}")

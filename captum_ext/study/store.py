@@ -1,0 +1,338 @@
+"""The results of a study, in an SQLite file of its folder.
+
+Each cell is a transaction of its own, so that whoever is killed loses the cell that he was at. Any
+number of processes may write at once: each claims the task that it works on, and a lock, which the
+system takes back from the dead, tells whether it is alive.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, fields
+from datetime import datetime, timezone
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from captum_ext.checks import one_line
+from captum_ext.study.compute import CellResult, Kept
+from captum_ext.study.differences import differences
+from captum_ext.study.plan import Plan, Task
+
+FILE = "study.sqlite"
+ATTRIBUTIONS = "attributions"
+#: Of the tables below; another number is another program's.
+FORMAT = 1
+#: Seconds to wait for another process's transaction.
+PATIENCE = 60.0
+_RUNNING = "running"
+_RESULT = tuple(each.name for each in fields(CellResult))
+_TABLES = f"""
+CREATE TABLE study (
+    id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, identity TEXT NOT NULL,
+    about TEXT NOT NULL, created TEXT NOT NULL
+);
+CREATE TABLE plan (
+    position INTEGER PRIMARY KEY, model TEXT, image TEXT, method TEXT, metric TEXT, seed INTEGER,
+    key TEXT NOT NULL, attribution TEXT NOT NULL
+);
+CREATE TABLE cells (
+    key TEXT PRIMARY KEY, status TEXT NOT NULL, value REAL, error TEXT, traceback TEXT,
+    remark TEXT, target INTEGER, label TEXT, output TEXT, forward INTEGER, backward INTEGER,
+    seconds REAL, metric_forward INTEGER, metric_seconds REAL, worker TEXT
+);
+CREATE TABLE kept (key TEXT PRIMARY KEY, picture BLOB, drawn BLOB);
+CREATE TABLE claims (task TEXT PRIMARY KEY, owner TEXT NOT NULL);
+PRAGMA user_version = {FORMAT};
+"""
+
+
+class StoreError(OSError):
+    """The file cannot be read or written; what is in it stays as it is."""
+
+
+class Store:
+    """A study's folder, open for this process.
+
+    Args:
+        folder: made where it is not there.
+        plan: of the study.
+        about: what the report must know of it, plain values.
+
+    Raises:
+        ValueError: a folder of another study; it says what differs.
+        StoreError: a folder that cannot be written, a file that is damaged or no study's.
+
+    Example:
+        >>> import tempfile
+        >>> from captum_ext.study.plan import Cell
+        >>> plan = Plan([Cell("m", "i", "a", "srg", 0, "key")], [], {"seeds": [0]}, [])
+        >>> with tempfile.TemporaryDirectory() as folder, Store(Path(folder), plan, {}) as store:
+        ...     store.add(CellResult("key", "ok", 0.5))
+        ...     store.known(["key", "other"])
+        {'key'}
+    """
+
+    def __init__(self, folder: Path, plan: Plan, about: dict[str, Any]) -> None:
+        self.folder = folder
+        self.owner = uuid.uuid4().hex
+        self._lock: FileLock | None = None
+        with _explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._database = _connect(folder / FILE)
+        try:
+            with _explained(folder):
+                self._prepare(plan, about)
+            self._lock = _lock_of(folder, self.owner)
+            self._lock.acquire(timeout=0)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self, plan: Plan, about: dict[str, Any]) -> None:
+        """Makes the tables, or makes sure that they are this study's."""
+        # Survives the death of any process; of the machine's, all but the last moments.
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        with self._writing():
+            if not _is_made(self._database):
+                for statement in _TABLES.split(";"):
+                    self._database.execute(statement)
+                now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+                self._database.execute(
+                    "INSERT INTO study VALUES (1, ?, ?, ?, ?)",
+                    (FORMAT, json.dumps(plan.identity), json.dumps(about), now),
+                )
+                attribution = {
+                    key: asked.key
+                    for task in plan.tasks
+                    for asked in task.asked
+                    for _, key in asked.metrics
+                }
+                self._database.executemany(
+                    "INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        (number, *cell, attribution.get(cell.key, ""))
+                        for number, cell in enumerate(plan.cells)
+                    ),
+                )
+                return
+            _check_format(self._database, self.folder)
+            (there,) = self._database.execute("SELECT identity FROM study").fetchone()
+        found = list(differences(json.loads(there), json.loads(json.dumps(plan.identity))))
+        if found:
+            raise ValueError(
+                f"out {str(self.folder)!r} holds another study, which differs in "
+                f"{'; '.join(found)}. Take another folder"
+            )
+
+    def known(self, keys: Sequence[str]) -> set[str]:
+        """Those of some keys whose cells are there."""
+        marks = ", ".join("?" * len(keys))
+        with _explained(self.folder):
+            rows = self._database.execute(f"SELECT key FROM cells WHERE key IN ({marks})", keys)
+            return {key for (key,) in rows}
+
+    def all_known(self) -> set[str]:
+        """The keys of all cells that are there."""
+        with _explained(self.folder):
+            return {key for (key,) in self._database.execute("SELECT key FROM cells")}
+
+    def add(self, result: CellResult | Kept) -> None:
+        """Stores a cell, or what is kept of an attribution, in a transaction of its own."""
+        with _explained(self.folder):
+            if isinstance(result, Kept):
+                self._keep(result)
+                return
+            names = ", ".join(_RESULT)
+            marks = ", ".join(f":{name}" for name in _RESULT)
+            with self._writing():
+                # Who comes second, has computed the same.
+                self._database.execute(
+                    f"INSERT OR IGNORE INTO cells ({names}) VALUES ({marks})", asdict(result)
+                )
+
+    def _keep(self, kept: Kept) -> None:
+        if kept.attribution is not None:
+            folder = self.folder / ATTRIBUTIONS
+            folder.mkdir(exist_ok=True)
+            content = BytesIO()
+            np.savez_compressed(content, attribution=kept.attribution)
+            # Whole or not at all.
+            unfinished = folder / f"{kept.key}.{self.owner}.part"
+            unfinished.write_bytes(content.getvalue())
+            unfinished.replace(folder / f"{kept.key}.npz")
+        if kept.drawn is not None:
+            with self._writing():
+                self._database.execute(
+                    "INSERT OR IGNORE INTO kept VALUES (?, ?, ?)",
+                    (kept.key, kept.picture, kept.drawn),
+                )
+
+    def claim(self, task: Task) -> bool:
+        """Whether this process may work on a task: no living one does."""
+        with _explained(self.folder), self._writing():
+            row = self._database.execute(
+                "SELECT owner FROM claims WHERE task = ?", (task.key,)
+            ).fetchone()
+            if row is not None and row[0] != self.owner and _is_alive(self.folder, row[0]):
+                return False
+            self._database.execute(
+                "INSERT OR REPLACE INTO claims VALUES (?, ?)", (task.key, self.owner)
+            )
+            return True
+
+    def release(self, task: Task) -> None:
+        """Gives up a claim."""
+        with _explained(self.folder), self._writing():
+            self._database.execute(
+                "DELETE FROM claims WHERE task = ? AND owner = ?", (task.key, self.owner)
+            )
+
+    def forget_failures(self) -> int:
+        """Takes failed cells out, to be tried again; gives their number."""
+        with _explained(self.folder), self._writing():
+            return self._database.execute("DELETE FROM cells WHERE status = 'failed'").rowcount
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction that waits for others first, not when it is half done."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def close(self) -> None:
+        """Gives up all claims."""
+        with suppress(sqlite3.Error), self._writing():
+            self._database.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
+        self._database.close()
+        if self._lock is not None:
+            self._lock.release()
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+            with suppress(OSError):  # others run
+                (self.folder / _RUNNING).rmdir()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A study's database, to be read only, also while others write.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise StoreError(f"{str(folder)!r} holds no study: there is no {FILE}")
+    with _explained(folder):
+        try:
+            database = _connect(path, "mode=ro")
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            # Where nothing can be written, not even the list of who reads.
+            database = _connect(path, "mode=ro&immutable=1")
+        with closing(database):
+            if not _is_made(database):
+                raise StoreError(f"{str(folder)!r} holds no study: {FILE} is empty")
+            _check_format(database, folder)
+            yield database
+
+
+def _connect(path: Path, how: str = "mode=rwc") -> sqlite3.Connection:
+    database = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}", uri=True, timeout=PATIENCE, isolation_level=None
+    )
+    try:
+        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error:
+        database.close()
+        raise
+    if verdict != "ok":
+        database.close()
+        raise sqlite3.DatabaseError(verdict)
+    return database
+
+
+def _is_made(database: sqlite3.Connection) -> bool:
+    return bool(database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone())
+
+
+def _check_format(database: sqlite3.Connection, folder: Path) -> None:
+    (found,) = database.execute("PRAGMA user_version").fetchone()
+    if found != FORMAT:
+        raise StoreError(
+            f"{str(folder / FILE)!r} has format {found}; this version of captum_ext reads {FORMAT}"
+        )
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Says what an error of SQLite or the file system means for the study.
+
+    Raises:
+        StoreError: in place of it.
+    """
+    path = folder / FILE
+    try:
+        yield
+    except StoreError:
+        raise
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"{str(path)!r} cannot be used: {one_line(error)}. What is stored stays; mend it and "
+            "give the same command again"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"{str(path)!r} is damaged or no study's: {one_line(error)}. It is left as it is; move "
+            "it away, or take another folder"
+        ) from error
+    except OSError as error:
+        raise StoreError(
+            f"{str(folder)!r} cannot be written: {error.strerror or one_line(error)}. What is "
+            "stored stays; mend it and give the same command again"
+        ) from error
+
+
+def _lock_of(folder: Path, owner: str) -> FileLock:
+    running = folder / _RUNNING
+    with _explained(folder):
+        running.mkdir(exist_ok=True)
+    return FileLock(running / f"{owner}.lock")
+
+
+def _is_alive(folder: Path, owner: str) -> bool:
+    """Whether the process that has claimed something holds its lock still."""
+    lock = _lock_of(folder, owner)
+    if not Path(lock.lock_file).exists():
+        return False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
+    return False

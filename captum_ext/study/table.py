@@ -1,0 +1,119 @@
+"""A study's results as a table: read from its folder, written to CSV and Parquet."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from captum_ext.checks import check_choice
+from captum_ext.study.compute import CellResult
+from captum_ext.study.results import COLUMNS, MetricFacts, StudyResults
+from captum_ext.study.store import reading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What a table can be written as.
+FORMATS = ("csv", "parquet")
+MISSING = "missing"
+_QUERY = f"""
+SELECT {
+    ", ".join(
+        f"cells.{name}"
+        if name in CellResult.__dataclass_fields__ and name != "key"
+        else f"plan.{name}"
+        for name in COLUMNS
+    )
+}
+FROM plan LEFT JOIN cells ON plan.key = cells.key ORDER BY plan.position
+"""
+_WHOLE = ("target", "forward", "backward", "metric_forward")
+_NAMES = ("model", "image", "method", "metric")
+
+
+def read_results(folder: str | Path) -> StudyResults:
+    """The results in a study's folder, complete or not, also while it runs.
+
+    Neither models nor images are needed.
+
+    Args:
+        folder: that a study was run into.
+
+    Raises:
+        captum_ext.study.StoreError: there is no study, or its file is damaged.
+    """
+    # Imported here, because it takes its time.
+    frame = import_module("pandas").DataFrame
+    with reading(Path(folder)) as database:
+        identity, about = (
+            json.loads(text)
+            for text in database.execute("SELECT identity, about FROM study").fetchone()
+        )
+        cells = frame(database.execute(_QUERY).fetchall(), columns=list(COLUMNS))
+        pictures, maps = {}, {}
+        for model, image, method, seed, picture, drawn in database.execute(
+            "SELECT DISTINCT model, image, method, seed, picture, drawn FROM plan JOIN kept ON "
+            "plan.attribution = kept.key ORDER BY plan.position"
+        ):
+            pictures[model, image] = picture
+            maps[model, image, method, seed] = drawn
+    return StudyResults(
+        title=about["title"],
+        cells=_typed(cells),
+        models=[each["name"] for each in identity["models"]],
+        images=[each["name"] for each in identity["images"]],
+        methods=about["methods"],
+        metrics={facts["name"]: MetricFacts(**facts) for facts in about["metrics"]},
+        settings=_settings(identity, about),
+        versions=about["versions"],
+        pictures=pictures,
+        maps=maps,
+    )
+
+
+def _typed(cells: pd.DataFrame) -> pd.DataFrame:
+    """Columns of their own kind; names as categories, in the order of the study."""
+    for name in _WHOLE:
+        cells[name] = cells[name].astype("Int64")
+    for name in ("value", "seconds", "metric_seconds"):
+        cells[name] = cells[name].astype(float)
+    cells["status"] = cells["status"].fillna(MISSING)
+    for name in ("error", "traceback", "remark", "label", "output"):
+        cells[name] = cells[name].fillna("")
+    for name in _NAMES:
+        cells[name] = cells[name].astype("category")
+        cells[name] = cells[name].cat.set_categories(cells[name].unique(), ordered=True)
+    return cells
+
+
+def _settings(identity: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """The study as it was defined, for its readers."""
+    known = {name: value for name, value in identity.items() if name != "versions"}
+    models = [about["models"].get(each["name"], {}) | each for each in identity["models"]]
+    return {"study": about["settings"], **known, "models": models}
+
+
+def export(results: StudyResults, path: str | Path, kind: str = "csv") -> None:
+    """Writes the table of a study.
+
+    Args:
+        results: of :func:`read_results`.
+        path: of the file.
+        kind: one of :data:`FORMATS`; ``pandas.read_csv`` and ``pandas.read_parquet`` read them.
+
+    Raises:
+        ValueError: another kind, or Parquet without the package ``pyarrow``.
+        OSError: the file cannot be written.
+    """
+    check_choice(kind, "export", FORMATS)
+    if kind == "csv":
+        results.cells.to_csv(path, index=False)
+        return
+    try:
+        results.cells.to_parquet(path, index=False)
+    except ImportError as error:
+        raise ValueError(
+            "export to parquet needs pyarrow: pip install 'captum_ext[parquet]'"
+        ) from error
