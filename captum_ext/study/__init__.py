@@ -17,6 +17,8 @@ from captum_ext.study.images import (
     study_images,
 )
 from captum_ext.study.laboratory import MismatchError
+from captum_ext.study.leaderboard import Analysis, analyze
+from captum_ext.study.leaderboard_text import format_leaderboard
 from captum_ext.study.measures import METRICS
 from captum_ext.study.plan import Plan, plan_of
 from captum_ext.study.question import Question, StudyMetric
@@ -32,6 +34,7 @@ __all__ = [
     "FORMATS",
     "METRICS",
     "Aim",
+    "Analysis",
     "ArrayImage",
     "CellResult",
     "Cluster",
@@ -53,7 +56,9 @@ __all__ = [
     "StudyResults",
     "Subject",
     "TensorImage",
+    "analyze",
     "export",
+    "format_leaderboard",
     "joined_cluster",
     "local_cluster",
     "plan_of",

@@ -24,8 +24,8 @@ from captum_ext.pictures.task import only_runs
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.study.definition import decisive_versions
 from captum_ext.study.entries import MetricEntry
-from captum_ext.study.images import mask_of
-from captum_ext.study.laboratory import Laboratory, MismatchError
+from captum_ext.study.images import FileImage, mask_of
+from captum_ext.study.laboratory import Laboratory, MismatchError, check_unchanged
 from captum_ext.study.plan import Asked, Task
 from captum_ext.study.question import Question, number_of
 from captum_ext.study.subjects import Aim, Subject
@@ -78,6 +78,7 @@ class _Attributed:
     asked: nn.Module
     output: str
     arguments: dict[str, Any]
+    references: Tensor | None = None
     heat: Tensor | None = None
     error: str = ""
     traceback: str = ""
@@ -136,6 +137,7 @@ def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
             found.heat,
             subject.truth() if mask is None else mask,
             task.seed,
+            found.references,
         )
         for metric, key in asked.metrics:
             yield _measured(metric, key, question, found.remark, facts)
@@ -147,8 +149,9 @@ def _checked(task: Task, laboratory: Laboratory) -> Subject:
     if versions != task.versions:
         raise MismatchError(f"versions must be {task.versions}; this process has {versions}")
     subject = laboratory.subject(task.model, task.fingerprint)
-    if task.image.digest() != task.digest:
-        raise MismatchError(f"image {task.image.name!r} has changed, or cannot be read here")
+    check_unchanged(task.image, task.digest)
+    if task.mask is not None and task.mask_digest is not None:
+        check_unchanged(FileImage(f"mask of {task.image.name}", task.mask), task.mask_digest)
     return subject
 
 
@@ -161,21 +164,24 @@ def _attribute(
     model: nn.Module,
 ) -> _Attributed:
     entry, spec = asked.entry, asked.entry.spec
-    module, output = subject.asked(
-        spec, aim, entry.output, model if only_runs(spec) else subject.model
-    )
-    found = _Attributed(module, output, {})
+    # Metrics may ask a copy with other weights, which must remember nothing.
+    asked_by_metrics, output = subject.asked(spec, aim, entry.output, subject.model)
+    module = asked_by_metrics
+    if only_runs(spec):
+        module, _ = subject.asked(spec, aim, entry.output, model)
+    found = _Attributed(asked_by_metrics, output, {})
     spared = model.spared if isinstance(model, Remembered) else 0.0
     start = time.perf_counter()
     try:
         _check_scale(spec, subject, aim)
-        references = None
         if spec.takes_references:
-            references = laboratory.references(subject, task.fingerprint, task.references)
-            if references is None and spec.needs & {Need.REFERENCES, Need.BACKGROUND}:
+            found.references = laboratory.references(
+                subject, task.fingerprint, task.references, task.reference_digests
+            )
+            if found.references is None and spec.needs & {Need.REFERENCES, Need.BACKGROUND}:
                 found.remark = "compared with noise, in want of references"
         settings: Any = entry.settings
-        given = settings(aim, references) if callable(settings) else settings
+        given = settings(aim, found.references) if callable(settings) else settings
         found.arguments = {name: _tuples(value) for name, value in given.items()}
         if entry.baseline is not None:
             made = baselines_of(entry.baseline, spec, subject.model, (aim.seen,), task.seed)
@@ -187,11 +193,13 @@ def _attribute(
                 aim.target,
                 spec,
                 layer=subject.layer(entry.layer),
-                references=references,
+                references=found.references,
                 resolution=subject.resolution,
                 generator=task.seed,
                 arguments=found.arguments,
             )
+    except MismatchError:
+        raise
     except Exception as error:
         found.error, found.traceback = one_line(error), traceback.format_exc()
     else:
@@ -226,7 +234,7 @@ def _measured(
     try:
         with (
             warnings.catch_warnings(record=True) as warned,
-            count_passes(question.subject.model) as passes,
+            count_passes(question.subject.counted) as passes,
         ):
             warnings.simplefilter("always")
             value = number_of(metric.known.measure(question, metric.settings))

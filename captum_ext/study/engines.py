@@ -96,7 +96,11 @@ class Cluster(Engine):
                     if task is None:
                         break
                     future = self.client.submit(
-                        compute_all, task, self.threads, key=f"study-{task.key}", pure=False
+                        # Of a key of its own: on a shared cluster, others may ask the same.
+                        compute_all,
+                        task,
+                        self.threads,
+                        pure=False,
                     )
                     running[future] = task
                 if not running:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ class ArrayImage(StudyImage):
         return digest_of_bytes(str(pixels.shape).encode(), pixels.data)
 
     def _pixels(self) -> np.ndarray:
-        images: np.ndarray = _arrays(self.path)[0][self.index]
+        images: np.ndarray = _arrays_of(self.path)[0][self.index]
         return images
 
 
@@ -187,7 +188,7 @@ def _names(files: Sequence[Path]) -> list[str]:
 
 
 def _of_npz(path: Path) -> list[StudyImage]:
-    images, labels = _arrays(path.absolute())
+    images, labels = _arrays_of(path.absolute())
     return [
         ArrayImage(
             f"{path.stem}_{number:05}",
@@ -199,20 +200,27 @@ def _of_npz(path: Path) -> list[StudyImage]:
     ]
 
 
-@lru_cache(maxsize=4)
-def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _arrays_of(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Images, and labels where there are some."""
     try:
-        file = np.load(path)
-    except (BadZipFile, OSError, ValueError) as error:
+        # A file that has changed is read anew.
+        return _arrays(path, path.stat().st_mtime_ns)
+    except OSError as error:
         raise ValueError(f"images {str(path)!r} cannot be read: {one_line(error)}") from error
-    with file as arrays:
-        if "images" not in arrays.files:
-            raise ValueError(
-                f"images {str(path)!r} must hold an array 'images'; it holds {arrays.files}"
-            )
-        images = arrays["images"]
-        labels = arrays["labels"] if "labels" in arrays.files else None
+
+
+@lru_cache(maxsize=4)
+def _arrays(path: Path, _: int) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = [Path(name).stem for name in file.namelist()]
+        if "images" not in names:
+            raise ValueError(f"it must hold an array 'images'; it holds {names}")
+        with np.load(path) as arrays:
+            images = arrays["images"]
+            labels = arrays["labels"] if "labels" in names else None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        raise ValueError(f"images {str(path)!r} cannot be read: {one_line(error)}") from error
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or (*images.shape, 1)[3] not in (1, 3):
         raise ValueError(
             f"images of {str(path)!r} must be [N, H, W, 3] or [N, H, W] of uint8; got "

@@ -72,12 +72,32 @@ class Laboratory:
         return self._aims[key]
 
     def references(
-        self, subject: Subject, fingerprint: str, images: Sequence[StudyImage]
+        self,
+        subject: Subject,
+        fingerprint: str,
+        images: Sequence[StudyImage],
+        digests: Sequence[str],
     ) -> Tensor | None:
-        """What the model sees of other images, ``[R, C, h, w]``; None where there are none."""
+        """What the model sees of other images, ``[R, C, h, w]``; None where there are none.
+
+        Raises:
+            MismatchError: an image has another digest.
+        """
         if not images:
             return None
-        key = (fingerprint, *(image.name for image in images))
+        key = (fingerprint, *digests)
         if key not in self._references:
+            for image, digest in zip(images, digests, strict=True):
+                check_unchanged(image, digest)
             self._references = {key: torch.cat([subject.see(each.read()) for each in images])}
         return self._references[key]
+
+
+def check_unchanged(image: StudyImage, digest: str) -> None:
+    """Refuses an image that is not the one of the study.
+
+    Raises:
+        MismatchError: it has another digest.
+    """
+    if image.digest() != digest:
+        raise MismatchError(f"image {image.name!r} has changed, or cannot be read here")

@@ -59,6 +59,7 @@ class Task:
         asked: the methods.
         references: images that methods compare with.
         mask: file that shows where the object is.
+        reference_digests, mask_digest: of these, likewise.
         versions: of the packages that it was planned with.
         gallery: whether small pictures are wanted.
         keep: whether the attribution is wanted.
@@ -73,7 +74,9 @@ class Task:
     target: int | str
     asked: Sequence[Asked]
     references: Sequence[StudyImage] = ()
+    reference_digests: Sequence[str] = ()
     mask: Path | None = None
+    mask_digest: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     gallery: bool = False
     keep: bool = False
@@ -192,7 +195,7 @@ class _Planner:
             *(self.fingerprints[model.name], self.digests[image.name]),
             *(study.target_of(image), self.versions),
         )
-        compared = [self.references[other.name] for other in study.references_of(number)]
+        compared = self._compared(number)
         found = []
         for method in study.methods:
             used = compared if method.spec.takes_references else []
@@ -201,6 +204,10 @@ class _Planner:
             cells = [(metric, self._cell_key(key, metric, image, seed)) for metric in study.metrics]
             found.append(Asked(method, key, cells))
         return found
+
+    def _compared(self, number: int) -> list[str]:
+        """The digests of what the image of a number is compared with."""
+        return [self.references[other.name] for other in self.study.references_of(number)]
 
     def _cell_key(self, attribution: str, metric: MetricEntry, image: StudyImage, seed: int) -> str:
         drawn = seed if metric.draws else NO_SEED
@@ -221,7 +228,7 @@ class _Planner:
         study, image = self.study, self.study.images[number]
         for group in self.groups[model.name]:
             yield Task(
-                digest_of([asked[method].key for method in group], seed),
+                digest_of(image.name, [asked[method].key for method in group], seed),
                 model,
                 image,
                 seed,
@@ -230,7 +237,9 @@ class _Planner:
                 target=study.target_of(image),
                 asked=[asked[method] for method in group],
                 references=tuple(study.references_of(number)),
+                reference_digests=self._compared(number),
                 mask=study.masks.get(image.name),
+                mask_digest=self.masks.get(image.name),
                 versions=self.versions,
                 gallery=number < study.gallery,
                 keep=study.keep_attributions,
@@ -267,9 +276,10 @@ def _check_methods(study: Study, subject: Subject) -> dict[str, str]:
     problems = {}
     for entry in study.methods:
         layer = subject.layer(entry.layer)
-        problem = entry.spec.problem_with(subject.model, layer)
+        model = subject.fitting(entry.spec)
+        problem = entry.spec.problem_with(model, layer)
         if problem is None:
-            entry.check(subject.model, layer)
+            entry.check(model, layer)
         else:
             problems[entry.name] = problem
     return problems
@@ -303,10 +313,18 @@ def _without_doubles(tasks: Sequence[Task]) -> list[Task]:
     known: set[str] = set()
     kept = []
     for task in tasks:
-        doubled = known.intersection(task.keys)
-        known.update(task.keys)
-        if len(doubled) < len(task.keys):
-            kept.append(task.without(doubled) if doubled else task)
+        asked = []
+        for each in task.asked:
+            # Also within a task: metrics of two names can be the same.
+            metrics = []
+            for metric, key in each.metrics:
+                if key not in known:
+                    known.add(key)
+                    metrics.append((metric, key))
+            if metrics:
+                asked.append(replace(each, metrics=metrics))
+        if asked:
+            kept.append(replace(task, asked=asked))
     return kept
 
 

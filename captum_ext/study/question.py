@@ -33,6 +33,7 @@ class Question:
         attribution: ``[1, C, h, w]``.
         mask: of the object, ``[1, 1, h, w]``; None where there is none.
         seed: of what is drawn.
+        references: images that the method compared with, ``[R, C, h, w]``; None where it did not.
         memory: what metrics of the same attribution share.
     """
 
@@ -45,6 +46,7 @@ class Question:
     attribution: Tensor
     mask: Tensor | None
     seed: int
+    references: Tensor | None = None
     memory: dict[str, Any] = field(default_factory=dict)
 
     def call(self, metric: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
@@ -68,6 +70,7 @@ class Question:
             target,
             self.spec,
             layer=layer,
+            references=self.references,
             resolution=self.subject.resolution,
             generator=self.seed,
             arguments=self.arguments,

@@ -52,6 +52,11 @@ class Subject(ABC):
     resolution: Resolution = "image"
 
     @property
+    def counted(self) -> nn.Module:
+        """What every pass runs through once, whichever output it is for."""
+        return self.model
+
+    @property
     @abstractmethod
     def fingerprint(self) -> str:
         """Differs where anything of the model does."""
@@ -71,6 +76,10 @@ class Subject(ABC):
         Raises:
             ValueError: a class that the model does not have.
         """
+
+    def fitting(self, spec: MethodSpec) -> nn.Module:
+        """The model with an output that a method can explain."""
+        return self.model
 
     @abstractmethod
     def asked(
@@ -164,6 +173,10 @@ class ExamSubject(Subject):
         self.model: KnownModel = model
 
     @property
+    def counted(self) -> nn.Module:
+        return self.model.flatten
+
+    @property
     def fingerprint(self) -> str:
         return digest_of_model(self.model, self.model.output)
 
@@ -197,13 +210,17 @@ class ExamSubject(Subject):
             )
         return Aim(seen, index, str(index), has_logit=self.model.output == "logit")
 
+    def fitting(self, spec: MethodSpec) -> KnownModel:
+        for need, own in ((Need.LOGITS, "logit"), (Need.PROBABILITIES, "probability")):
+            if need in spec.needs and self.model.output != own:
+                return self.model.with_output(own)
+        return self.model
+
     def asked(
         self, spec: MethodSpec, aim: Aim, output: str, model: nn.Module
     ) -> tuple[nn.Module, str]:
-        for need, own in ((Need.LOGITS, "logit"), (Need.PROBABILITIES, "probability")):
-            if need in spec.needs and self.model.output != own:
-                return self.model.with_output(own), own
-        return model, self.model.output
+        fitting = self.fitting(spec)
+        return (model if fitting is self.model else fitting), fitting.output
 
     def scored(self, aim: Aim, output: str) -> nn.Module:
         return self.model.with_output(output)
