@@ -24,6 +24,7 @@ from benchmarks.speed.masks import mask_search
 from benchmarks.speed.paths import path_methods
 from benchmarks.speed.prediction_difference import center_pixel_map
 from benchmarks.speed.segments import GRID, SHAP_SAMPLES, kernel_shap, occlusion_metric
+from benchmarks.speed.studies import studies
 from benchmarks.speed.timing import Row
 from captum_ext.results import versions
 
@@ -39,6 +40,7 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
     yield from occlusion_metric(repeats)
     yield from path_methods(repeats)
     yield from several_classes(repeats, max(20, min(SAMPLES, args.samples)))
+    yield from studies(repeats, max(20, min(SAMPLES, args.samples)))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The command ``captum-ext``: lists the methods, explains pictures, runs the exam."""
+"""The command ``captum-ext``: lists the methods, explains pictures, runs the exam and studies."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from captum_ext import __version__
 from captum_ext.cli.common import BAD_INPUT, bad_input
 from captum_ext.cli.exam import add_exam
 from captum_ext.cli.explain import add_explain
+from captum_ext.cli.study import add_report, add_study
 from captum_ext.models import load_model
 from captum_ext.registry import methods
 
@@ -69,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=_run_methods)
     add_explain(commands)
     add_exam(commands)
+    add_study(commands)
+    add_report(commands)
     return parser
 
 

@@ -27,7 +27,7 @@ from captum_ext.study.run import run_study
 from captum_ext.study.store import StoreError
 from captum_ext.study.study_file import read_study
 from captum_ext.study.subjects import Aim, Subject
-from captum_ext.study.table import FORMATS, export, read_results
+from captum_ext.study.table import FORMATS, attribution_files, export, read_results
 
 __all__ = [
     "COLUMNS",
@@ -57,6 +57,7 @@ __all__ = [
     "Subject",
     "TensorImage",
     "analyze",
+    "attribution_files",
     "export",
     "format_leaderboard",
     "joined_cluster",

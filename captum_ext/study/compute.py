@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,7 @@ class _Attributed:
     arguments: dict[str, Any]
     references: Tensor | None = None
     heat: Tensor | None = None
+    beside: Sequence[Any] = ()
     error: str = ""
     traceback: str = ""
     remark: str = ""
@@ -138,6 +139,7 @@ def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
             subject.truth() if mask is None else mask,
             task.seed,
             found.references,
+            found.beside,
         )
         for metric, key in asked.metrics:
             yield _measured(metric, key, question, found.remark, facts)
@@ -187,7 +189,7 @@ def _attribute(
             made = baselines_of(entry.baseline, spec, subject.model, (aim.seen,), task.seed)
             found.arguments["baselines"] = made[0]
         with count_passes(module) as found.passes:
-            heat = explain(
+            result = explain(
                 module,
                 aim.seen,
                 aim.target,
@@ -203,6 +205,7 @@ def _attribute(
     except Exception as error:
         found.error, found.traceback = one_line(error), traceback.format_exc()
     else:
+        heat, *found.beside = result if isinstance(result, tuple) else (result,)
         if not bool(torch.isfinite(heat).all()):
             found.error = "the attribution is not finite"
         else:

@@ -244,8 +244,10 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = [plain(each) for each in value]
+        # The order of a set differs from process to process.
+        return parts if isinstance(value, list | tuple) else sorted(parts, key=repr)
     if isinstance(value, Tensor):
         return f"tensor {digest_of_tensor(value)}"
     if isinstance(value, partial):

@@ -30,6 +30,8 @@ Place = Literal["best", "among the best", ""]
 
 #: A corrected p below which a difference counts.
 ALPHA = 0.05
+#: Part of a metric's largest value by which values differ that are the same but for rounding.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,11 @@ def analyze(
     for m, model in enumerate(results.models):
         for k, (metric, facts) in enumerate(results.metrics.items()):
             table = grid.values[m, k]
+            compared = _without_rounding(table)
             options: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples}
             intervals = mean_intervals(table, **options, seed=seed)
-            pairs = compare_pairs(table, methods, **options, seed=seed)
-            ranks = average_ranks(table, higher=facts.direction == "higher")
+            pairs = compare_pairs(compared, methods, **options, seed=seed)
+            ranks = average_ranks(compared, higher=facts.direction == "higher")
             places = _places(dict(zip(methods, intervals, strict=True)), pairs, facts.direction)
             comparisons[model, metric], friedman[model, metric] = pairs, ranks.p
             ranked = facts.direction != "none"
@@ -166,7 +169,10 @@ def analyze(
                     )
                 )
         agreement[model] = rank_agreement(
-            {metric: grid.values[m, k] for k, metric in enumerate(results.metrics)},
+            {
+                metric: _without_rounding(grid.values[m, k])
+                for k, metric in enumerate(results.metrics)
+            },
             {metric: facts.direction for metric, facts in results.metrics.items()},
         )
     costs = _costs(results)
@@ -213,6 +219,17 @@ class _Grid:
 
         lost = [(status == what).to_numpy(dtype=bool) for what in ("failed", "missing")]
         return cls(values.reshape(shape), [count(rows) for rows in [*lost, ok & ~known]])
+
+
+def _without_rounding(values: Array) -> Array:
+    """Values ``[images, methods]`` of a metric that differ by rounding only, as the same.
+
+    Else a method would be ahead of another on every image by the last bit of single precision, and
+    no test could tell that from a difference.
+    """
+    largest = np.max(np.abs(values), where=~np.isnan(values), initial=0.0)
+    step = ROUNDING * largest or 1.0
+    return np.asarray(np.round(values / step) * step)
 
 
 def _codes(results: StudyResults, column: str, known: list[str]) -> npt.NDArray[np.int64]:

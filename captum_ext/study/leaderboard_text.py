@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from captum_ext.results import aligned
-from captum_ext.study.leaderboard import ALPHA, Analysis, Cost, Place, Standing
+from captum_ext.study.leaderboard import ALPHA, ROUNDING, Analysis, Cost, Place, Standing
 from captum_ext.study.results import Direction
 from captum_ext.study.statistics import fewest_images
 
@@ -17,8 +17,6 @@ from captum_ext.study.statistics import fewest_images
 WIDTH = 140
 MARKS: dict[Place, str] = {"best": "*", "among the best": "+", "": " "}
 ARROWS: dict[Direction, str] = {"higher": " ↑", "lower": " ↓", "none": ""}
-#: Widths of intervals below are rounding errors.
-ROUNDING = 1e-6
 
 
 def format_leaderboard(analysis: Analysis) -> str:
@@ -76,7 +74,8 @@ def _lines(columns: list[list[str]]) -> list[str]:
 
 
 def _metric_column(standings: Sequence[Standing]) -> list[str]:
-    widths = [each.high - each.low for each in standings if each.high - each.low > ROUNDING]
+    least = ROUNDING * max((abs(each.mean) for each in standings if each.n), default=0.0)
+    widths = [each.high - each.low for each in standings if each.high - each.low > least]
     # Two digits of an interval's width: more of the mean is not known.
     decimals = min(6, max(0, 1 - math.floor(math.log10(np.median(widths))))) if widths else 3
     numbers = [

@@ -13,7 +13,7 @@ from captum_ext.study.digest import digest_of, digest_of_bytes
 from captum_ext.study.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.images import StudyImage
 from captum_ext.study.laboratory import Laboratory
-from captum_ext.study.subjects import Subject
+from captum_ext.study.subjects import PREDICTED, Subject
 
 #: By which seed what draws nothing is known, whatever seeds a study has.
 NO_SEED = 0
@@ -127,8 +127,8 @@ def plan_of(study: Study, laboratory: Laboratory | None = None) -> Plan:
         laboratory: that has its models; None makes one.
 
     Raises:
-        TypeError, ValueError: a model that cannot be had; a setting or layer that there is not; a
-            method that works on none of the models.
+        TypeError, ValueError: a model that cannot be had; a class, setting or layer that there is
+            not; a method that works on none of the models.
 
     Example:
         >>> from captum_ext.study import EmbeddedImage
@@ -183,6 +183,9 @@ class _Planner:
         problems: dict[str, dict[str, str]] = {}
         for entry in self.study.models:
             subject, self.fingerprints[entry.name] = self.laboratory.load(entry)
+            for target in {self.study.target_of(image) for image in self.study.images}:
+                if target != PREDICTED:
+                    subject.index_of(target)
             problems[entry.name] = _check_methods(self.study, subject)
             self.groups[entry.name] = _groups(self.study, subject)
         self.notes += _notes_of(problems, len(self.study.models))
@@ -271,7 +274,7 @@ def _check_methods(study: Study, subject: Subject) -> dict[str, str]:
     """Why methods do not work on a model.
 
     Raises:
-        TypeError, ValueError: settings that a method does not take; an unknown layer or class.
+        TypeError, ValueError: settings that a method does not take; an unknown layer.
     """
     problems = {}
     for entry in study.methods:

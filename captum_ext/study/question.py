@@ -6,7 +6,7 @@ attribution, the class, and where a metric wants it the mask or the method.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ class Question:
         mask: of the object, ``[1, 1, h, w]``; None where there is none.
         seed: of what is drawn.
         references: images that the method compared with, ``[R, C, h, w]``; None where it did not.
+        beside: what the method was told to return beside the attribution, as a convergence delta.
         memory: what metrics of the same attribution share.
     """
 
@@ -47,6 +48,7 @@ class Question:
     mask: Tensor | None
     seed: int
     references: Tensor | None = None
+    beside: Sequence[Any] = ()
     memory: dict[str, Any] = field(default_factory=dict)
 
     def call(self, metric: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
@@ -64,7 +66,7 @@ class Question:
             # The same layer of a copy.
             names = {id(module): name for name, module in self.asked.named_modules()}
             layer = model.get_submodule(names[id(layer)])
-        result: Tensor = explain(
+        result: Any = explain(
             model,
             image,
             target,
@@ -75,7 +77,8 @@ class Question:
             generator=self.seed,
             arguments=self.arguments,
         )
-        return result
+        attribution: Tensor = result[0] if isinstance(result, tuple) else result
+        return attribution
 
 
 Measure = Callable[[Question, Mapping[str, Any]], Any]
@@ -114,7 +117,7 @@ def number_of(result: Any) -> float:
         ValueError: something else.
 
     Example:
-        >>> number_of(torch.tensor([0.5]))
+        >>> number_of(Tensor([0.5]))
         0.5
     """
     if isinstance(result, Tensor) and result.numel() == 1:

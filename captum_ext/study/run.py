@@ -25,6 +25,7 @@ def run_study(
     *,
     engine: Engine | AbstractContextManager[Engine] | None = None,
     retry_failed: bool = False,
+    extend: bool = False,
     plan: Plan | None = None,
     on_start: Callable[[int], None] | None = None,
     on_cell: Callable[[CellResult], None] | None = None,
@@ -40,6 +41,8 @@ def run_study(
         engine: where; None computes in this process. Others are
             :func:`captum_ext.study.local_cluster` and :func:`captum_ext.study.joined_cluster`.
         retry_failed: try failed cells again.
+        extend: the folder may hold another study, as one of fewer images. It becomes this one's;
+            what both have in common is not computed again.
         plan: of :func:`captum_ext.study.plan_of`, where there is one already.
         on_start: called with the number of cells that are there already.
         on_cell: called with each cell that is computed here.
@@ -71,7 +74,7 @@ def run_study(
     laboratory = Laboratory()
     plan = plan or plan_of(study, laboratory)
     with ExitStack() as stack:
-        store = stack.enter_context(Store(Path(folder), plan, _about(study)))
+        store = stack.enter_context(Store(Path(folder), plan, _about(study), extend=extend))
         if retry_failed:
             store.forget_failures()
         there = store.all_known()

@@ -66,6 +66,7 @@ class Store:
         folder: made where it is not there.
         plan: of the study.
         about: what the report must know of it, plain values.
+        extend: of another study's folder, make this one's; its cells stay.
 
     Raises:
         ValueError: a folder of another study; it says what differs.
@@ -81,7 +82,9 @@ class Store:
         {'key'}
     """
 
-    def __init__(self, folder: Path, plan: Plan, about: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, plan: Plan, about: dict[str, Any], *, extend: bool = False
+    ) -> None:
         self.folder = folder
         self.owner = uuid.uuid4().hex
         self._lock: FileLock | None = None
@@ -90,49 +93,55 @@ class Store:
             self._database = _connect(folder / FILE)
         try:
             with _explained(folder):
-                self._prepare(plan, about)
+                self._prepare(plan, about, extend)
             self._lock = _lock_of(folder, self.owner)
             self._lock.acquire(timeout=0)
         except BaseException:
             self._database.close()
             raise
 
-    def _prepare(self, plan: Plan, about: dict[str, Any]) -> None:
+    def _prepare(self, plan: Plan, about: dict[str, Any], extend: bool) -> None:
         """Makes the tables, or makes sure that they are this study's."""
         # Survives the death of any process; of the machine's, all but the last moments.
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         with self._writing():
-            if not _is_made(self._database):
+            if _is_made(self._database):
+                _check_format(self._database, self.folder)
+                (there,) = self._database.execute("SELECT identity FROM study").fetchone()
+                found = list(differences(json.loads(there), json.loads(json.dumps(plan.identity))))
+                if found and not extend:
+                    raise ValueError(
+                        f"out {str(self.folder)!r} holds another study, which differs in "
+                        f"{'; '.join(found)}. Take another folder"
+                    )
+                if not found:
+                    return
+            else:
                 for statement in _TABLES.split(";"):
                     self._database.execute(statement)
-                now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-                self._database.execute(
-                    "INSERT INTO study VALUES (1, ?, ?, ?, ?)",
-                    (FORMAT, json.dumps(plan.identity), json.dumps(about), now),
-                )
-                attribution = {
-                    key: asked.key
-                    for task in plan.tasks
-                    for asked in task.asked
-                    for _, key in asked.metrics
-                }
-                self._database.executemany(
-                    "INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        (number, *cell, attribution.get(cell.key, ""))
-                        for number, cell in enumerate(plan.cells)
-                    ),
-                )
-                return
-            _check_format(self._database, self.folder)
-            (there,) = self._database.execute("SELECT identity FROM study").fetchone()
-        found = list(differences(json.loads(there), json.loads(json.dumps(plan.identity))))
-        if found:
-            raise ValueError(
-                f"out {str(self.folder)!r} holds another study, which differs in "
-                f"{'; '.join(found)}. Take another folder"
-            )
+            self._write_plan(plan, about)
+
+    def _write_plan(self, plan: Plan, about: dict[str, Any]) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._database.execute(
+            "INSERT OR REPLACE INTO study VALUES (1, ?, ?, ?, ?)",
+            (FORMAT, json.dumps(plan.identity), json.dumps(about), now),
+        )
+        attribution = {
+            key: asked.key
+            for task in plan.tasks
+            for asked in task.asked
+            for _, key in asked.metrics
+        }
+        self._database.execute("DELETE FROM plan")
+        self._database.executemany(
+            "INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (number, *cell, attribution.get(cell.key, ""))
+                for number, cell in enumerate(plan.cells)
+            ),
+        )
 
     def known(self, keys: Sequence[str]) -> set[str]:
         """Those of some keys whose cells are there."""

@@ -164,10 +164,11 @@ def _images(sources: Any, folder: Path) -> list[StudyImage]:
     return study_images(listed, folder)
 
 
-def _with_weights(models: Any, weights: str) -> list[dict[str, Any]]:
-    if len(models) != 1 or not isinstance(models[0], dict) or "exam" in models[0]:
-        raise ValueError(f"weights can be given for a study of one classifier; got {len(models)}")
-    return [models[0] | {"weights": str(Path(weights).absolute())}]
+def _with_weights(models: list[Any], weights: str) -> list[dict[str, Any]]:
+    tables = [{"model": entry} if isinstance(entry, str) else entry for entry in models]
+    if len(tables) != 1 or not isinstance(tables[0], dict) or "exam" in tables[0]:
+        raise ValueError("weights can be given for a study of one model, which is no exam's")
+    return [tables[0] | {"weights": str(Path(weights).absolute())}]
 
 
 def _model(entry: Any, folder: Path) -> ModelEntry:

@@ -70,6 +70,14 @@ class Subject(ABC):
         """A mask ``[1, H, W]`` of the same picture, ``[1, 1, h, w]``, 0 and 1."""
 
     @abstractmethod
+    def index_of(self, target: int | str) -> int:
+        """A class by its number or name.
+
+        Raises:
+            ValueError: a class that the model does not have.
+        """
+
+    @abstractmethod
     def aim(self, seen: Tensor, target: int | str) -> Aim:
         """What is explained of an image: the class of a number or name, or the predicted one.
 
@@ -135,11 +143,14 @@ class ClassifierSubject(Subject):
     def see_mask(self, mask: Tensor) -> Tensor:
         return (self.model.view(mask)[None] >= 0.5).to(self.model.device)
 
+    def index_of(self, target: int | str) -> int:
+        return self.model.index_of(target)
+
     def aim(self, seen: Tensor, target: int | str) -> Aim:
         if target == PREDICTED:
             (top,) = self.model.top(seen, 1)
         else:
-            (top,) = self.model.describe(seen, [self.model.index_of(target)])
+            (top,) = self.model.describe(seen, [self.index_of(target)])
         return Aim(seen, top.index, top.label, top.has_logit)
 
     def asked(
@@ -197,17 +208,18 @@ class ExamSubject(Subject):
     def see_mask(self, mask: Tensor) -> Tensor:
         return self.see(mask) >= 0.5
 
+    def index_of(self, target: int | str) -> int:
+        n_classes = self.model.n_classes
+        if not isinstance(target, int) or not 0 <= target < n_classes:
+            raise ValueError(
+                f"target must be {PREDICTED!r} or a class below {n_classes}; got {target!r}"
+            )
+        return target
+
     @torch.no_grad()
     def aim(self, seen: Tensor, target: int | str) -> Aim:
-        outputs = self.model(seen)[0]
-        if target == PREDICTED:
-            index = int(outputs.argmax())
-        elif isinstance(target, int) and target < len(outputs):
-            index = target
-        else:
-            raise ValueError(
-                f"target must be {PREDICTED!r} or a class below {len(outputs)}; got {target!r}"
-            )
+        predicted = target == PREDICTED
+        index = int(self.model(seen)[0].argmax()) if predicted else self.index_of(target)
         return Aim(seen, index, str(index), has_logit=self.model.output == "logit")
 
     def fitting(self, spec: MethodSpec) -> KnownModel:

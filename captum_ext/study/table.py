@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_ext.checks import check_choice
 from captum_ext.study.compute import CellResult
 from captum_ext.study.results import COLUMNS, MetricFacts, StudyResults
-from captum_ext.study.store import reading
+from captum_ext.study.store import ATTRIBUTIONS, reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +75,28 @@ def read_results(folder: str | Path) -> StudyResults:
     )
 
 
+def attribution_files(folder: str | Path) -> dict[tuple[str, str, str, int], Path]:
+    """The attributions that a study has kept, by model, image, method and seed.
+
+    Args:
+        folder: that a study with ``keep_attributions`` was run into.
+
+    Returns:
+        Files with an array ``attribution [C, h, w]``, for ``numpy.load``, in the order of the
+        study.
+
+    Raises:
+        captum_ext.study.StoreError: as :func:`read_results`.
+    """
+    folder = Path(folder)
+    with reading(folder) as database:
+        rows = database.execute(
+            "SELECT model, image, method, seed, attribution FROM plan ORDER BY position"
+        ).fetchall()
+    files = {tuple(place): folder / ATTRIBUTIONS / f"{key}.npz" for *place, key in rows}
+    return {place: file for place, file in files.items() if file.is_file()}
+
+
 def _typed(cells: pd.DataFrame) -> pd.DataFrame:
     """Columns of their own kind; names as categories, in the order of the study."""
     for name in _WHOLE:
@@ -90,9 +114,31 @@ def _typed(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _settings(identity: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     """The study as it was defined, for its readers."""
-    known = {name: value for name, value in identity.items() if name != "versions"}
+    rest = ("seeds", "target", "references", "masks", "keep_attributions")
     models = [about["models"].get(each["name"], {}) | each for each in identity["models"]]
-    return {"study": about["settings"], **known, "models": models}
+    return {
+        "models": _records(models),
+        "methods": _records(identity["methods"], without=("class", "build")),
+        "metrics": _records(identity["metrics"], without=("measure",)),
+        "images from": about["settings"].get("images"),
+        "images": _records(identity["images"]),
+        **{name: identity[name] for name in rest if identity.get(name)},
+    }
+
+
+def _records(entries: list[dict[str, Any]], without: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Entries with a text for each value, without what none of them has."""
+    names = [name for name in dict.fromkeys(chain(*entries)) if name not in without]
+    used = [name for name in names if any(each.get(name) for each in entries)]
+    return [{name: _text(each.get(name)) for name in used} for each in entries]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} = {_text(each)}" for name, each in value.items())
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def export(results: StudyResults, path: str | Path, kind: str = "csv") -> None:

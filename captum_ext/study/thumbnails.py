@@ -26,8 +26,11 @@ def picture_jpeg(seen: Tensor) -> bytes:
 
 
 def map_jpeg(seen: Tensor, attribution: Tensor) -> bytes:
-    """A heat map of magnitudes over what a model sees, both ``[C, h, w]``, as a JPEG."""
-    return _jpeg(overlay(seen, intensity(attribution), alpha=0.6))
+    """A heat map of magnitudes over what a model sees, both ``[C, h, w]``, as a JPEG.
+
+    The highest percent of the pixels share the scale's end, as PAIR draws its masks.
+    """
+    return _jpeg(overlay(seen, intensity(attribution, outlier_perc=1.0), alpha=0.6))
 
 
 def _jpeg(image: Tensor) -> bytes:

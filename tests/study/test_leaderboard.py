@@ -90,6 +90,14 @@ def test_noise_has_no_places():
     assert set(found.values()) == {""}
 
 
+def test_rounding_makes_nobody_best_and_nobody_worse():
+    base = noisy({"a": 0.5})["a"]
+    results = study({"gain": {"a": base, "b": base * (1 - 1e-8), "c": base - 5e-8}})
+    found = by_method(analyze(results))
+    assert {each.place for each in found.values()} == {""}
+    assert all(each.rank == pytest.approx(2, abs=0.1) for each in found.values())
+
+
 def test_too_few_images_have_no_places_however_clear_and_the_text_says_so():
     analysis = analyze(study({"gain": noisy({"a": 0.0, "b": 9.0, "c": 5.0}, n=5)}))
     assert {each.place for each in analysis.standings} == {""}

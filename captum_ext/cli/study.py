@@ -1,0 +1,187 @@
+"""``captum-ext study``: computes a study into a folder; ``captum-ext report``: shows it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from captum_ext.cli.common import BAD_INPUT, INTERRUPTED, bad_input, check_writable, writable
+from captum_ext.study import (
+    FORMATS,
+    CellResult,
+    InProcess,
+    MismatchError,
+    Plan,
+    Study,
+    StudyResults,
+    analyze,
+    export,
+    format_leaderboard,
+    joined_cluster,
+    local_cluster,
+    plan_of,
+    read_results,
+    read_study,
+    run_study,
+)
+from captum_ext.study.laboratory import Laboratory
+from captum_ext.study.rehearsal import rehearse
+from captum_ext.study.report import write_report
+
+
+def add_study(commands: Any) -> None:
+    """Adds the command to the parsers of all."""
+    study = commands.add_parser(
+        "study", help="compare methods on many images; goes on after any interruption"
+    )
+    study.add_argument(
+        "study", nargs="?", type=Path, metavar="STUDY.toml", help="what to compare; see the README"
+    )
+    study.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the results")
+    where = study.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="processes of this machine")
+    where.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster, as tcp://127.0.0.1:8786"
+    )
+    study.add_argument(
+        "--threads", type=int, metavar="N", help="of torch, in each process that computes"
+    )
+    study.add_argument("--images", nargs="+", help="in place of those of the study file")
+    study.add_argument("--weights", metavar="FILE", help="of its one model, likewise")
+    study.add_argument("--retry-failed", action="store_true", help="try failed cells again")
+    study.add_argument(
+        "--dry-run", action="store_true", help="check all, say what it will cost, compute nothing"
+    )
+    study.add_argument(
+        "--export",
+        choices=FORMATS,
+        help="write the table, as results.csv or results.parquet; without STUDY.toml, of what is "
+        "there",
+    )
+    study.set_defaults(run=run_study_command)
+
+
+def add_report(commands: Any) -> None:
+    """Adds the command to the parsers of all."""
+    report = commands.add_parser("report", help="show the results of a study, as one HTML file")
+    report.add_argument("folder", type=Path, metavar="DIR", help="that a study has run into")
+    report.add_argument(
+        "--out", type=Path, metavar="FILE", help="to write (default: DIR/report.html)"
+    )
+    report.set_defaults(run=run_report_command)
+
+
+def run_study_command(args: argparse.Namespace) -> int:
+    """Computes what is missing; gives the exit code."""
+    if args.study is None:
+        if args.export is None:
+            raise ValueError("STUDY.toml must be given, or --export, which writes what is there")
+        _export(read_results(args.out), args)
+        return 0
+    study = read_study(args.study, images=args.images, weights=args.weights)
+    if not args.dry_run:
+        check_writable(args.out)
+    with bad_input():
+        laboratory = Laboratory()
+        plan = plan_of(study, laboratory)
+        _say_how_many(study, plan)
+        if args.dry_run:
+            _say_what_it_costs(study, plan, laboratory)
+            return 0
+        return _run(study, plan, laboratory, args)
+
+
+def _run(study: Study, plan: Plan, laboratory: Laboratory, args: argparse.Namespace) -> int:
+    with ExitStack() as stack:
+        if args.workers is not None:
+            engine: Any = stack.enter_context(local_cluster(args.workers, args.threads))
+        elif args.scheduler is not None:
+            engine = stack.enter_context(joined_cluster(args.scheduler, args.threads))
+        else:
+            engine = InProcess(laboratory, args.threads)
+        bar = stack.enter_context(
+            tqdm(total=study.n_cells, unit="cell", file=sys.stderr, delay=0.1)
+        )
+
+        def on_start(there: int) -> None:
+            if there:
+                print(f"{there:,} cells are there already")
+            else:
+                _say_what_it_costs(study, plan, laboratory)
+            bar.unpause()
+            bar.update(there)
+
+        def on_cell(result: CellResult) -> None:
+            bar.update()
+            if result.error:
+                bar.set_postfix_str(f"failed: {result.error[:60]}")
+
+        try:
+            results = run_study(
+                study,
+                args.out,
+                engine=engine,
+                retry_failed=args.retry_failed,
+                plan=plan,
+                on_start=on_start,
+                on_cell=on_cell,
+            )
+        except KeyboardInterrupt:
+            bar.close()
+            print("interrupted; the same command goes on", file=sys.stderr)
+            return INTERRUPTED
+        except MismatchError as error:
+            bar.close()
+            print(f"captum-ext study: error: {error}", file=sys.stderr)
+            return BAD_INPUT
+        bar.update(study.n_cells - bar.n)
+    print(format_leaderboard(analyze(results)))
+    print(f"\nwritten to {args.out}: study.sqlite. To look at it: captum-ext report {args.out}")
+    if args.export is not None:
+        _export(results, args)
+    return 0
+
+
+def _say_how_many(study: Study, plan: Plan) -> None:
+    parts = {
+        "model": study.models,
+        "image": study.images,
+        "method": study.methods,
+        "metric": study.metrics,
+        "seed": study.seeds,
+    }
+    grid = " x ".join(
+        f"{len(each)} {name}{'s' if len(each) > 1 else ''}" for name, each in parts.items()
+    )
+    print(f"{study.title}: {study.n_cells:,} cells ({grid})")
+    for note in plan.notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _say_what_it_costs(study: Study, plan: Plan, laboratory: Laboratory) -> None:
+    estimate = rehearse(study, plan, laboratory)
+    print(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
+    for problem in estimate.problems:
+        print(f"note: in a rehearsal, {problem}", file=sys.stderr)
+
+
+def _export(results: StudyResults, args: argparse.Namespace) -> None:
+    path = args.out / f"results.{args.export}"
+    with writable(args.out):
+        export(results, path, args.export)
+    print(f"written: {path}, {len(results.cells):,} rows")
+
+
+def run_report_command(args: argparse.Namespace) -> int:
+    """Writes the report; gives the exit code."""
+    path = args.out or args.folder / "report.html"
+    results = read_results(args.folder)
+    with writable(path.parent):
+        write_report(results, path)
+    print(f"written: {path}")
+    return 0
