@@ -64,3 +64,11 @@ def test_gradients_come_from_the_model(model):
     asked(remembered, images)
     remembered(images).sum().backward()
     assert images.grad.abs().sum() > 0
+
+
+def test_batches_of_one_channel_in_any_layout_are_remembered():
+    images = torch.rand(4, 1, 6, 6, dtype=torch.float64)
+    remembered = Remembered(nn.Flatten())
+    with torch.no_grad():
+        for layout in (images, images.to(memory_format=torch.channels_last), images[:, :, :, 1:5]):
+            assert torch.equal(remembered(layout), layout.flatten(1))

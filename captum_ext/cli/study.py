@@ -53,6 +53,11 @@ def add_study(commands: Any) -> None:
     )
     study.add_argument("--images", nargs="+", help="in place of those of the study file")
     study.add_argument("--weights", metavar="FILE", help="of its one model, likewise")
+    study.add_argument(
+        "--extend",
+        action="store_true",
+        help="DIR may hold another study, as one of fewer images; what both share stays",
+    )
     study.add_argument("--retry-failed", action="store_true", help="try failed cells again")
     study.add_argument(
         "--dry-run", action="store_true", help="check all, say what it will cost, compute nothing"
@@ -127,6 +132,7 @@ def _run(study: Study, plan: Plan, laboratory: Laboratory, args: argparse.Namesp
                 args.out,
                 engine=engine,
                 retry_failed=args.retry_failed,
+                extend=args.extend,
                 plan=plan,
                 on_start=on_start,
                 on_cell=on_cell,

@@ -1,7 +1,7 @@
 """Models whose right attribution is known, and the grading of methods on them."""
 
 from captum_ext.exam.center_pixel import CenterPixelModel
-from captum_ext.exam.grade import Answer, Grade, answer, examine, grade
+from captum_ext.exam.grade import Answer, Grade, answer, examine, grade, rounding_error
 from captum_ext.exam.images import IMAGES, exam_images, gray_levels, set_center
 from captum_ext.exam.known import OUTPUTS, KnownModel
 from captum_ext.exam.models import MODELS, make_model
@@ -31,6 +31,7 @@ __all__ = [
     "grade",
     "gray_levels",
     "make_model",
+    "rounding_error",
     "score",
     "set_center",
 ]

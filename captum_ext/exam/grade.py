@@ -129,10 +129,9 @@ def answer(
     for need, output in ((Need.LOGITS, "logit"), (Need.PROBABILITIES, "probability")):
         if need in spec.needs:
             asked = model.with_output(output)
-    with torch.no_grad():
-        outputs = model(image)[0]
     if target is None:
-        target = int(outputs.argmax())
+        with torch.no_grad():
+            target = int(model(image)[0].argmax())
     result = Answer(spec.name, spec.title, index, target, asked.output)
     result.n_relevant = len(model.relevant)
     n_features = image[0].numel()
@@ -156,7 +155,7 @@ def answer(
     finally:
         result.seconds = time.perf_counter() - start
     result.attribution = attribution[0]
-    result.floor = _rounding_error(asked, float(outputs[target]))
+    result.floor = rounding_error(asked, image, target)
     result.rank, result.share, result.hit, result.agreement = score(
         attribution, model.ground_truth(), result.floor, _shapley_values(asked, image, target)
     )
@@ -177,11 +176,25 @@ def _shapley_values(asked: KnownModel, image: Tensor, target: int) -> Tensor | N
         return None
 
 
-def _rounding_error(asked: KnownModel, output: float) -> float:
-    """Of the output's gradient: a sum of weights that nearly cancel, times the probability."""
+def rounding_error(asked: KnownModel, image: Tensor, target: int) -> float:
+    """Of the gradient of an output: a sum of weights that nearly cancel, times the probability.
+
+    Args:
+        asked: the model, with the output that is explained.
+        image: ``[1, 1, D, D]``.
+        target: the class.
+
+    Example:
+        >>> from captum_ext.exam import AdditiveModel
+        >>> rounding_error(AdditiveModel(size=5), torch.zeros(1, 1, 5, 5), 1) < 1e-15
+        True
+    """
     weight = asked.linear.weight
     scale = float(weight.abs().max()) * torch.finfo(weight.dtype).eps
-    return scale * output if asked.output == "probability" else scale
+    if asked.output != "probability":
+        return scale
+    with torch.no_grad():
+        return scale * float(asked(image)[0, target])
 
 
 def examine(

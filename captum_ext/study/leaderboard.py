@@ -75,6 +75,7 @@ class Cost:
     """Examples sent forward and backward, and seconds, of a method's mean attribution.
 
     ``n`` is the number of attributions, one for each image and seed; without any, means are NaN.
+    ``output`` is what of the model they explain.
     """
 
     model: str
@@ -83,6 +84,7 @@ class Cost:
     forward: float
     backward: float
     seconds: float
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,18 +249,21 @@ def _costs(results: StudyResults) -> list[Cost]:
     columns = ["forward", "backward", "seconds"]
     cells = results.cells[results.cells[columns].notna().any(axis=1)]
     keys = ["model", "method", "image", "seed"]
-    cells = cells.drop_duplicates(keys)[[*keys, *columns]].astype(dict.fromkeys(columns, float))
+    cells = cells.drop_duplicates(keys)[[*keys, *columns, "output"]]
+    cells = cells.astype(dict.fromkeys(columns, float))
     by_method = cells.groupby(["model", "method"], observed=True, sort=False)
     means, sizes = by_method[columns].mean(), by_method.size()
     known = dict(zip(means.index, means.to_numpy(), strict=True))
-    return [
-        Cost(
-            *(model, method, int(sizes.get((model, method), 0))),
-            *(float(x) for x in known.get((model, method), [math.nan] * 3)),
-        )
-        for model in results.models
-        for method in results.methods
-    ]
+    outputs = by_method["output"].first()
+    found = []
+    for model in results.models:
+        for method in results.methods:
+            place = (model, method)
+            forward, backward, seconds = map(float, known.get(place, [math.nan] * 3))
+            output = str(outputs.get(place) or "")
+            n = int(sizes.get(place, 0))
+            found.append(Cost(model, method, n, forward, backward, seconds, output))
+    return found
 
 
 def _places(

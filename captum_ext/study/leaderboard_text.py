@@ -100,9 +100,12 @@ def _cost_columns(costs: Sequence[Cost | None]) -> list[list[str]]:
         "backward": [f"{each.backward:,.0f}" for each in known],
         "seconds": [f"{each.seconds:,.2f}" for each in known],
     }
-    return [
+    found = [
         [name, *(cell.replace("nan", "-") for cell in cells)] for name, cells in columns.items()
     ]
+    if any(each.output for each in known):
+        found.append(["explains", *(each.output or "-" for each in known)])
+    return found
 
 
 def _remarks(standings: Sequence[Standing]) -> list[str]:

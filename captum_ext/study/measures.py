@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional
 
 from captum_ext import metrics
 from captum_ext.baselines import blur
 from captum_ext.checks import check_choice
-from captum_ext.metrics.relevance import pixel_relevance
+from captum_ext.exam import KnownModel, rounding_error, score
 from captum_ext.perturbation import Perturber, SolidColor, Transformed
 from captum_ext.study.question import Measure, Question, StudyMetric
 
@@ -137,12 +136,13 @@ def _parameter_randomization(question: Question, settings: Mapping[str, Any]) ->
     )
 
 
-def _shapley_agreement(question: Question, settings: Mapping[str, Any]) -> Tensor:
+def _shapley_agreement(question: Question, settings: Mapping[str, Any]) -> float:
     exact = question.subject.shapley_values(question.aim, question.asked)
-    if exact is None:
+    truth = question.subject.truth()
+    if exact is None or truth is None or not isinstance(question.asked, KnownModel):
         raise ValueError("the exact Shapley values of this model are not known")
-    relevance = pixel_relevance(question.attribution, question.aim.seen).flatten()
-    return functional.cosine_similarity(relevance.double(), exact.flatten().double(), dim=0)
+    floor = rounding_error(question.asked, question.aim.seen, question.aim.target)
+    return score(question.attribution, truth, floor, exact).agreement
 
 
 def _takes(*functions: Callable[..., Any], runs_model: bool = True) -> frozenset[str]:

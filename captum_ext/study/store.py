@@ -33,7 +33,6 @@ ATTRIBUTIONS = "attributions"
 FORMAT = 1
 #: Seconds to wait for another process's transaction.
 PATIENCE = 60.0
-_RUNNING = "running"
 _RESULT = tuple(each.name for each in fields(CellResult))
 _TABLES = f"""
 CREATE TABLE study (
@@ -94,33 +93,45 @@ class Store:
         try:
             with _explained(folder):
                 self._prepare(plan, about, extend)
-            self._lock = _lock_of(folder, self.owner)
-            self._lock.acquire(timeout=0)
+                self._lock = _lock_of(folder, self.owner)
+                self._lock.acquire(timeout=0)
         except BaseException:
             self._database.close()
             raise
 
     def _prepare(self, plan: Plan, about: dict[str, Any], extend: bool) -> None:
         """Makes the tables, or makes sure that they are this study's."""
+        # Before anything is written: what is refused stays as it is.
+        self._is_of(plan, extend)
         # Survives the death of any process; of the machine's, all but the last moments.
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         with self._writing():
-            if _is_made(self._database):
-                _check_format(self._database, self.folder)
-                (there,) = self._database.execute("SELECT identity FROM study").fetchone()
-                found = list(differences(json.loads(there), json.loads(json.dumps(plan.identity))))
-                if found and not extend:
-                    raise ValueError(
-                        f"out {str(self.folder)!r} holds another study, which differs in "
-                        f"{'; '.join(found)}. Take another folder"
-                    )
-                if not found:
-                    return
-            else:
+            # Asked again: another process may have been at it.
+            if self._is_of(plan, extend):
+                return
+            if not _is_made(self._database):
                 for statement in _TABLES.split(";"):
                     self._database.execute(statement)
             self._write_plan(plan, about)
+
+    def _is_of(self, plan: Plan, extend: bool) -> bool:
+        """Whether the tables are there and a study's own.
+
+        Raises:
+            ValueError: they are another one's, which is not to be extended.
+        """
+        if not _is_made(self._database):
+            return False
+        _check_format(self._database, self.folder)
+        (there,) = self._database.execute("SELECT identity FROM study").fetchone()
+        found = list(differences(json.loads(there), json.loads(json.dumps(plan.identity))))
+        if found and not extend:
+            raise ValueError(
+                f"out {str(self.folder)!r} holds another study, which differs in "
+                f"{'; '.join(found)}. Take another folder"
+            )
+        return not found
 
     def _write_plan(self, plan: Plan, about: dict[str, Any]) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -177,8 +188,11 @@ class Store:
             np.savez_compressed(content, attribution=kept.attribution)
             # Whole or not at all.
             unfinished = folder / f"{kept.key}.{self.owner}.part"
-            unfinished.write_bytes(content.getvalue())
-            unfinished.replace(folder / f"{kept.key}.npz")
+            try:
+                unfinished.write_bytes(content.getvalue())
+                unfinished.replace(folder / f"{kept.key}.npz")
+            finally:
+                unfinished.unlink(missing_ok=True)
         if kept.drawn is not None:
             with self._writing():
                 self._database.execute(
@@ -227,12 +241,14 @@ class Store:
         """Gives up all claims."""
         with suppress(sqlite3.Error), self._writing():
             self._database.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
+        with suppress(sqlite3.Error):  # others are at it
+            # A single file, which can be read where nothing can be written.
+            self._database.execute("PRAGMA busy_timeout = 0")
+            self._database.execute("PRAGMA journal_mode = DELETE")
         self._database.close()
         if self._lock is not None:
             self._lock.release()
             Path(self._lock.lock_file).unlink(missing_ok=True)
-            with suppress(OSError):  # others run
-                (self.folder / _RUNNING).rmdir()
 
     def __enter__(self) -> Store:
         return self
@@ -261,6 +277,9 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
             database = _connect(path, "mode=ro")
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:
+            log = folder / f"{FILE}-wal"
+            if log.exists() and log.stat().st_size:
+                raise
             # Where nothing can be written, not even the list of who reads.
             database = _connect(path, "mode=ro&immutable=1")
         with closing(database):
@@ -327,10 +346,7 @@ def _explained(folder: Path) -> Iterator[None]:
 
 
 def _lock_of(folder: Path, owner: str) -> FileLock:
-    running = folder / _RUNNING
-    with _explained(folder):
-        running.mkdir(exist_ok=True)
-    return FileLock(running / f"{owner}.lock")
+    return FileLock(folder / f"running-{owner}.lock")
 
 
 def _is_alive(folder: Path, owner: str) -> bool:

@@ -107,8 +107,8 @@ def _typed(cells: pd.DataFrame) -> pd.DataFrame:
     for name in ("error", "traceback", "remark", "label", "output"):
         cells[name] = cells[name].fillna("")
     for name in _NAMES:
-        cells[name] = cells[name].astype("category")
-        cells[name] = cells[name].cat.set_categories(cells[name].unique(), ordered=True)
+        ordered = list(cells[name].unique())
+        cells[name] = cells[name].astype("category").cat.set_categories(ordered, ordered=True)
     return cells
 
 

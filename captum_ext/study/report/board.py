@@ -51,11 +51,15 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """A method of a model: its values in the order of the metrics, images and costs."""
+    """A method of a model: its values in the order of the metrics, images and costs.
+
+    ``output`` is what of the model it explains.
+    """
 
     model: str
     method: str
     title: str
+    output: str
     values: list[Value]
     images: str
     sort_images: int
@@ -187,6 +191,7 @@ def _row(
         model=model,
         method=method,
         title=title,
+        output=cost.output if cost else "",
         values=values,
         images="–".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1]))),
         sort_images=counts[0],

@@ -1,0 +1,70 @@
+"""What benchmarks share that run a study: arguments, and the run, which goes on after a stop."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from benchmarks.subjects import at_least
+from captum_ext.checks import one_line
+from captum_ext.cli.common import INTERRUPTED, check_writable
+from captum_ext.study import (
+    CellResult,
+    MismatchError,
+    Plan,
+    Study,
+    StudyResults,
+    local_cluster,
+    run_study,
+)
+from captum_ext.study.report import write_report
+
+
+def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
+    """Where a study goes, and where it is computed."""
+    parser.add_argument("--methods", default="all", help="names, separated by commas")
+    parser.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help="of the results")
+    parser.add_argument("--workers", type=at_least(1), metavar="N", help="processes to compute in")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of all that is drawn")
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    study: Study,
+    plan: Plan | None = None,
+) -> StudyResults:
+    """The results of a study, which are in the folder then, with a report.
+
+    An interruption, or a study that cannot be, ends the program with one line.
+    """
+    try:
+        check_writable(args.out)
+        with tqdm(total=study.n_cells, unit="cell", file=sys.stderr) as bar:
+
+            def on_start(there: int) -> None:
+                bar.update(there)
+
+            def on_cell(_: CellResult) -> None:
+                bar.update()
+
+            results = run_study(
+                study,
+                args.out,
+                engine=None if args.workers is None else local_cluster(args.workers),
+                plan=plan,
+                extend=True,
+                on_start=on_start,
+                on_cell=on_cell,
+            )
+            bar.update(study.n_cells - bar.n)
+        write_report(results, args.out / "report.html")
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except (OSError, TypeError, ValueError, MismatchError) as error:
+        parser.error(one_line(error))
+    return results
