@@ -3,7 +3,7 @@
     python -m benchmarks.genetic_masks [--images SOURCE ...] [--model squeezenet1_0]
         [--weights imagenet] [--constants black white gaussian norm_mean]
         [--features pixels grid slic] [--objective preserve] [--sparsity 0] [--generations 1000]
-        [--out genetic_masks]
+        [--workers N] [--out genetic_masks]
 
 A source is an image file, a folder of them, an ``.npz`` of images and labels, ``cifar10``
 (downloaded by torchvision), or one of scikit-image's photographs. For each image, partition and
@@ -12,40 +12,53 @@ what the model predicts) with the constant shown elsewhere. It stops at a probab
 beyond 0.99 when ten generations have brought next to nothing.
 
 Written to the output folder: ``figures/IMAGE_PARTITION_CONSTANT_KEY.png``, the original, the
-important and the unimportant part with their scores and impact indices, and ``genetic_masks.csv``,
-row by row, so that a run that was interrupted goes on where it was.
+important and the unimportant part with their scores and impact indices; ``genetic_masks.csv``;
+``report.html``; and ``study.sqlite``, with which a run that was interrupted goes on. The masks are
+in ``attributions/KEY.npz``: 1 in the first channel where the image is important, -1 in the second
+where it is unimportant.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import islice, product
-from pathlib import Path
-from statistics import mean
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from captum.attr import PerturbationAttribution
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from benchmarks.mask_attributions import PARTITIONS
-from benchmarks.record import Record, case_of, gather
-from benchmarks.subjects import (
-    Picture,
-    add_arguments,
-    at_least,
-    fingerprint,
-    load_model,
-    pictures,
-)
+from benchmarks.side_by_side import as_settings, model_entry, parser_of, photographs, table
+from benchmarks.study_arguments import run
+from benchmarks.subjects import at_least, pictures
 from captum_ext.attr import GeneticIPHA
 from captum_ext.baselines import make_baselines
 from captum_ext.perturbation.mask_search import MaskSearch
 from captum_ext.perturbation.mask_search.plan import OBJECTIVES, STRATEGIES
-from captum_ext.visualize import compare_images
+from captum_ext.spec import MethodSpec, Need
+from captum_ext.study import (
+    Aim,
+    MethodEntry,
+    MetricEntry,
+    ModelEntry,
+    Question,
+    Study,
+    StudyImage,
+    StudyMetric,
+    StudyResults,
+    TensorImage,
+    attribution_files,
+    export,
+)
+from captum_ext.study.results import Direction
+from captum_ext.study.subjects import LABEL, PREDICTED
+from captum_ext.visualize.style import INK, bare
 
 CONSTANTS = {
     "black": "black",
@@ -53,177 +66,191 @@ CONSTANTS = {
     "gaussian": "gaussian_noise",
     "norm_mean": "norm_mean",
 }
+#: Inches of a picture's longer side, and of the lines above.
+SIDE, HEAD = 2.6, 0.75
 
 
-@dataclass(frozen=True)
-class Case:
-    """What identifies a row.
+class Masks(PerturbationAttribution):
+    """Both masks of a search as an attribution, and beside them the search.
 
-    Attributes:
-        image: its name.
-        pixels: its fingerprint, as the model sees it.
-        model: its name.
-        weights: fingerprint of its parameters.
-        target: index of the class.
-        features: how the mask's features are made.
-        constant: what stands where the mask does not keep the image.
-        search: its settings.
-        seed: of what is drawn.
+    Args:
+        forward_func: gives probabilities.
     """
 
-    image: str
-    pixels: str
-    model: str
-    weights: str
-    target: int
-    features: str
-    constant: str
-    search: str
-    seed: int
+    def attribute(
+        self, inputs: Tensor, target: Any = None, generator: Any = None, **settings: Any
+    ) -> tuple[Tensor, MaskSearch]:
+        """Takes one image ``[1, 3, H, W]``, and the arguments of ``GeneticIPHA.search``.
 
-    @property
-    def key(self) -> str:
-        """Eight hexadecimal digits that differ from those of another case."""
-        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True)
-class Row(Case):
-    """A case and what was found.
-
-    Attributes:
-        original, important, unimportant: probabilities of the whole image, of its important part
-            and of its unimportant part.
-        important_impact, unimportant_impact: their distances to the original's.
-        kept: the important mask's part of the image.
-        generations, evaluations: of the search.
-        seconds: wall time of the search.
-    """
-
-    original: float
-    important: float
-    unimportant: float
-    important_impact: float
-    unimportant_impact: float
-    kept: float
-    generations: int
-    evaluations: int
-    seconds: float
-
-    @property
-    def case(self) -> Case:
-        return case_of(self, Case)
+        Returns:
+            ``[1, 3, H, W]``: 1 in the first channel where the image is important, -1 in the second
+            where it is unimportant; and the search.
+        """
+        genetic = GeneticIPHA(self.forward_func)
+        (search,) = genetic.search(inputs, target=target, generator=generator, **settings)
+        masks = torch.zeros_like(inputs)
+        masks[0, 0] = search.important[0][0]
+        masks[0, 1] = -1.0 * search.unimportant[0][0]
+        return masks, search
 
 
-def cases(
-    model: nn.Module, weights: str, chosen: Sequence[Picture], args: argparse.Namespace
-) -> Iterator[tuple[Picture, Case]]:
-    """All that is asked for, image by image."""
-    search = (
-        f"{args.strategy} {args.objective} sparsity={args.sparsity:g} "
-        f"generations={args.generations} population={args.population} parents={args.parents} "
-        f"threshold={args.threshold:g}"
-    )
-    for picture in chosen:
-        target = picture.label
-        if target is None:
-            with torch.no_grad():
-                target = int(model(picture.image[None].to(args.device)).argmax())
-        pixels = fingerprint(picture.image)
-        for features, constant in product(args.features, args.constants):
-            yield (
-                picture,
-                Case(
-                    picture.name,
-                    pixels,
-                    args.model,
-                    weights,
-                    target,
-                    features,
-                    constant,
-                    search,
-                    args.seed,
-                ),
-            )
+SPEC = MethodSpec(
+    "genetic_masks",
+    "Genetic masks",
+    "perturbation",
+    "published as IPHA",
+    Masks,
+    frozenset({Need.PROBABILITIES}),
+    # So that what is written above is in the study's identity.
+    build=Masks,
+    stochastic=True,
+)
 
 
-def found(
-    model: nn.Module, picture: Picture, case: Case, args: argparse.Namespace
-) -> tuple[Row, MaskSearch]:
-    """The row of a case, and the search."""
-    image = picture.image[None].to(args.device)
-    start = time.perf_counter()
-    (search,) = GeneticIPHA(model).search(
-        image,
-        make_baselines(CONSTANTS[case.constant], image, generator=case.seed),
-        case.target,
-        feature_mask=PARTITIONS[case.features](image),
-        generator=case.seed,
-        n_generations=args.generations,
-        population_size=args.population,
-        n_parents=args.parents,
-        threshold=args.threshold,
-        objective=args.objective,
-        sparsity=args.sparsity,
-        strategy=args.strategy,
-    )
-    row = Row(
-        **asdict(case),
-        original=search.score,
-        important=search.important_score,
-        unimportant=search.unimportant_score,
-        important_impact=search.important_impact,
-        unimportant_impact=search.unimportant_impact,
-        kept=float(search.important[0].double().mean()),
-        generations=len(search.best) - 1,
-        evaluations=len(search.scores),
-        seconds=time.perf_counter() - start,
-    )
-    return row, search
+def constant_like(constant: str, images: Tensor, seed: int) -> Tensor:
+    """What stands where a mask does not keep an image."""
+    return make_baselines(CONSTANTS[constant], images, generator=seed)
 
 
-def rows(args: argparse.Namespace) -> Iterator[Row]:
-    """All rows that were asked for: those of the record, and the others, which it then has too."""
-    classifier = load_model(args.model, args.weights)
-    model = nn.Sequential(classifier, nn.Softmax(dim=1)).eval().to(args.device)
-    sources = [pictures(source, args.size, args.out / "data") for source in args.images]
-    chosen = [each for source in sources for each in islice(source, args.limit)]
-    figures = args.out / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    record = Record(args.out / "genetic_masks.csv", Row)
-    asked = list(cases(model, fingerprint(*model.state_dict().values()), chosen, args))
-    for number, (picture, case) in enumerate(asked, start=1):
-        if case not in record.rows:
-            name = f"{case.image}_{case.features}_{case.constant}"
-            print(f"{number}/{len(asked)} {name}", file=sys.stderr)
-            row, search = found(model, picture, case, args)
-            title = f"{case.image}: class {case.target}, {case.features}, {case.constant}"
-            compare_images(search, title=title).savefig(figures / f"{name}_{case.key}.png")
-            record.add(row)
-        yield record.rows[case]
+def search_settings(
+    aim: Aim, _: Tensor | None, *, features: str, constant: str, seed: int, **plan: Any
+) -> dict[str, Any]:
+    """The arguments of a search."""
+    return plan | {
+        "baselines": constant_like(constant, aim.seen, seed),
+        "feature_mask": PARTITIONS[features](aim.seen),
+    }
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Means over the images, a line for each partition and constant."""
-    lines = [
-        f"{'':22}{'images':>7}{'original':>10}{'important':>11}{'unimportant':>13}{'kept':>7}"
-        f"{'generations':>13}{'evaluations':>13}{'seconds':>9}"
-    ]
-    for features, constant in dict.fromkeys((row.features, row.constant) for row in rows):
-        own = [row for row in rows if (row.features, row.constant) == (features, constant)]
-        lines.append(
-            f"{f'{features:8}{constant}':22}{len(own):7}{mean(r.original for r in own):10.3f}"
-            f"{mean(r.important for r in own):11.3f}{mean(r.unimportant for r in own):13.3f}"
-            f"{mean(r.kept for r in own):7.2f}{mean(r.generations for r in own):13.0f}"
-            f"{mean(r.evaluations for r in own):13.0f}{mean(r.seconds for r in own):9.1f}"
+def said(question: Question, _: Mapping[str, Any], *, fact: Callable[[MaskSearch], float]) -> float:
+    """What a search says of itself."""
+    return fact(question.beside[0])
+
+
+def kept(search: MaskSearch) -> float:
+    return float(search.important[0].double().mean())
+
+
+def generations(search: MaskSearch) -> int:
+    return len(search.best) - 1
+
+
+def metric(
+    name: str, direction: Direction, about: str, fact: Callable[[MaskSearch], float]
+) -> MetricEntry:
+    title = name.replace("_", " ").capitalize()
+    return MetricEntry(StudyMetric(name, title, direction, about, partial(said, fact=fact)))
+
+
+METRICS = (
+    metric("original", "none", "score of the whole image", lambda s: s.score),
+    metric("important", "higher", "score of the important part", lambda s: s.important_score),
+    metric("unimportant", "lower", "score of the unimportant part", lambda s: s.unimportant_score),
+    metric("important_impact", "lower", "distance to the original's", lambda s: s.important_impact),
+    metric(
+        "unimportant_impact", "higher", "distance to the original's", lambda s: s.unimportant_impact
+    ),
+    metric("kept", "none", "the important mask's part of the image", kept),
+    metric("generations", "none", "of the search", generations),
+)
+
+
+def methods(args: argparse.Namespace) -> list[MethodEntry]:
+    """A search for each partition and constant."""
+    plan = {
+        "n_generations": args.generations,
+        "population_size": args.population,
+        "n_parents": args.parents,
+        "threshold": args.threshold,
+        "objective": args.objective,
+        "sparsity": args.sparsity,
+        "strategy": args.strategy,
+    }
+    return [
+        MethodEntry(
+            SPEC,
+            f"{features} {constant}",
+            settings=partial(
+                search_settings, features=features, constant=constant, seed=args.seed, **plan
+            ),
         )
-    return "\n".join(lines)
+        for features, constant in product(args.features, args.constants)
+    ]
+
+
+def images_of(args: argparse.Namespace) -> list[StudyImage]:
+    """Up to ``args.limit`` images of each source."""
+    found: list[StudyImage] = []
+    for source in dict.fromkeys(args.images):
+        if source == "cifar10":
+            chosen = islice(pictures(source, args.size, args.out / "data"), args.limit)
+            found += [TensorImage(each.name, each.image, label=each.label) for each in chosen]
+        else:
+            found += photographs([source], args.size)[: args.limit]
+    return found
+
+
+def with_labels(images: Sequence[StudyImage], model: ModelEntry) -> list[StudyImage]:
+    """Where some images have labels, the others get what the model takes them for."""
+    if len({image.label is None for image in images}) == 1:
+        return list(images)
+    subject = model.load()
+    return [
+        replace(image, label=subject.aim(subject.see(image.read()), PREDICTED).target)
+        if image.label is None
+        else image
+        for image in images
+    ]
+
+
+def draw_all(results: StudyResults, images: Sequence[StudyImage], args: argparse.Namespace) -> None:
+    """A figure of each case that has none yet."""
+    folder = args.out / "figures"
+    folder.mkdir(exist_ok=True)
+    pixels = {image.name: image for image in images}
+    values = results.cells.set_index(["image", "method", "metric"])["value"].to_dict()
+    targets = results.cells.set_index(["image", "method"])["label"].to_dict()
+    for (_, image, method, _), file in attribution_files(args.out).items():
+        features, constant = method.split()
+        path = folder / f"{image}_{features}_{constant}_{file.stem[:8]}.png"
+        if path.exists():
+            continue
+        whole = pixels[image].read().expand(3, -1, -1)
+        figure = draw(
+            whole,
+            constant_like(constant, whole[None], args.seed)[0],
+            np.load(file)["attribution"],
+            {name: values[image, method, name] for name in results.metrics},
+        )
+        title = f"{image}: class {targets[image, method]}, {features}, {constant}"
+        figure.suptitle(title, fontsize=10, color=INK)
+        figure.savefig(path)
+
+
+def draw(image: Tensor, constant: Tensor, masks: np.ndarray, values: Mapping[str, float]) -> Figure:
+    """The original, its important part and its unimportant part, with scores and impacts."""
+    important, unimportant = torch.from_numpy(masks[0] > 0), torch.from_numpy(masks[1] < 0)
+    shown = (
+        ("original", image),
+        ("important", torch.where(important, image, constant)),
+        ("unimportant", torch.where(unimportant, image, constant)),
+    )
+    height, width = image.shape[1:]
+    scale = SIDE / max(height, width)
+    size = (3.2 * max(width * scale, 1.5), max(height * scale, 1.0) + HEAD)
+    figure = Figure(figsize=size, dpi=100, facecolor="white", layout="constrained")
+    for axes, (name, pixels) in zip(figure.subplots(1, 3), shown, strict=True):
+        axes.imshow(pixels.movedim(0, -1).numpy(), vmin=0, vmax=1, interpolation="nearest")
+        impact = values.get(f"{name}_impact")
+        more = "" if impact is None else f"  (impact {impact:.3f})"
+        only = "" if impact is None else " only"
+        axes.set_title(f"{name}{only}\n{values[name]:.3f}{more}", fontsize=9, color=INK, pad=5)
+        bare(axes)
+    return figure
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    add_arguments(parser)
-    parser.add_argument("--size", type=at_least(1), help="pixels of a side; as they are")
+    parser = parser_of(__doc__, out="genetic_masks", size=None)
     parser.add_argument("--limit", type=at_least(1), help="take so many images of each source")
     parser.add_argument("--constants", nargs="+", choices=CONSTANTS, default=list(CONSTANTS))
     parser.add_argument("--features", nargs="+", choices=PARTITIONS, default=["pixels"])
@@ -236,10 +263,29 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.99, help="probability to stop at")
     parser.add_argument("--seed", type=at_least(0), default=0, help="of what is drawn")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=Path("genetic_masks"), help="output folder")
     args = parser.parse_args()
-    print(table(gather(parser, rows(args))))
-    print(f"written to {args.out}: figures, genetic_masks.csv")
+    model = model_entry(args.model, args.weights, args.device)
+    try:
+        images = with_labels(images_of(args), model)
+        study = Study(
+            "The parts of images that decide a class",
+            [model],
+            images,
+            methods(args),
+            METRICS,
+            seeds=[args.seed],
+            target=PREDICTED if images[0].label is None else LABEL,
+            keep_attributions=True,
+            gallery=0,
+            settings=as_settings(args),
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        parser.error(str(error))
+    results = run(parser, args, study)
+    print(table(results))
+    draw_all(results, images, args)
+    export(results, args.out / "genetic_masks.csv")
+    print(f"written to {args.out}: figures, genetic_masks.csv, report.html, study.sqlite")
 
 
 if __name__ == "__main__":

@@ -1,64 +1,105 @@
 """Path methods side by side on photographs: what they show, what they cost, how complete they are.
 
     python -m benchmarks.path_methods [--images PHOTO ...] [--references PHOTO ...]
-        [--model squeezenet1_0] [--weights imagenet] [--out path_methods]
+        [--model squeezenet1_0] [--weights imagenet] [--workers N] [--out path_methods]
 
 Integrated Gradients (from black), Expected Gradients (from the references), Guided IG (from black),
 Blur IG and IG2 (to the references) explain each photograph's highest logit. References are other
 photographs, as many as asked for, that the model puts into another class. Written to the output
 folder: ``path_methods.png``, the heat maps as PAIR draws them (sum of magnitudes over the channels,
-brightest at the 99th percentile), and ``path_methods.json``.
+brightest at the 99th percentile); ``path_methods.csv``; ``report.html``; and ``study.sqlite``, with
+which an interrupted run goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import saliency.core as pair
-import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from benchmarks.side_by_side import (
-    Contestant,
-    Photograph,
-    compare,
-    models,
-    parser_of,
-    photographs,
-    run,
+from benchmarks.side_by_side import as_settings, finish, model_entry, parser_of, photographs
+from benchmarks.study_arguments import run
+from benchmarks.subjects import at_least
+from captum_ext.study import (
+    Aim,
+    MethodEntry,
+    MetricEntry,
+    ModelEntry,
+    Question,
+    Study,
+    StudyImage,
+    StudyMetric,
 )
+from captum_ext.study.subjects import PREDICTED
 
 
-def contestants(pool: Sequence[Photograph], n_references: int, steps: int) -> list[Contestant]:
-    """The methods, with as many steps (or samples) for each path."""
+def methods(labels: Sequence[int], n_references: int, steps: int) -> list[MethodEntry]:
+    """The methods, with as many steps (or samples) for each path.
 
-    def references(subject: Photograph) -> Tensor:
-        found = [other.image for other in pool if other.label != subject.label][:n_references]
-        if not found:
-            raise SystemExit(
-                f"--references: none is of another class than {subject.name} ({subject.label})"
-            )
-        return torch.cat(found)
-
-    def from_black(subject: Photograph) -> dict[str, Any]:
-        return {"n_steps": steps}
-
-    def expected(subject: Photograph) -> dict[str, Any]:
-        # GradientShap without noise.
-        return {"baselines": references(subject), "n_samples": steps, "stdevs": 0.0}
-
-    def ig2(subject: Photograph) -> dict[str, Any]:
-        return {"baselines": references(subject), "n_steps": steps, "clip": (0.0, 1.0)}
-
-    return [
-        Contestant("Integrated Gradients", "integrated_gradients", from_black),
-        Contestant("Expected Gradients", "gradient_shap", expected),
-        Contestant("Guided IG", "guided_ig", from_black),
-        Contestant("Blur IG", "blur_ig", from_black),
-        Contestant("IG2", "ig2", ig2),
+    Args:
+        labels: classes of the references to choose from.
+        n_references: for each image.
+        steps: of each path.
+    """
+    told: dict[str, Any] = {"return_convergence_delta": True}
+    from_black = told | {"n_steps": steps}
+    others = partial(compared, labels=list(labels), n_references=n_references, **told)
+    # GradientShap without noise.
+    expected = partial(others, n_samples=steps, stdevs=0.0)
+    entries: list[tuple[str, str, Any]] = [
+        ("Integrated Gradients", "integrated_gradients", from_black),
+        ("Expected Gradients", "gradient_shap", expected),
+        ("Guided IG", "guided_ig", from_black),
+        ("Blur IG", "blur_ig", {"n_steps": steps}),
+        ("IG2", "ig2", partial(others, n_steps=steps, clip=(0.0, 1.0))),
     ]
+    return [
+        MethodEntry(name, title=title, output="logit", settings=settings)
+        for title, name, settings in entries
+    ]
+
+
+def compared(
+    aim: Aim,
+    references: Tensor | None,
+    *,
+    labels: Sequence[int],
+    n_references: int,
+    **settings: Any,
+) -> dict[str, Any]:
+    """The settings of a method that compares with references of other classes.
+
+    Raises:
+        ValueError: there is none.
+    """
+    others = [number for number, label in enumerate(labels) if label != aim.target]
+    if references is None or not others:
+        raise ValueError(f"no reference is of another class than {aim.label}")
+    return settings | {"baselines": references[others[:n_references]]}
+
+
+def delta(question: Question, _: Mapping[str, Any]) -> float:
+    """By how much the sum of the attributions misses the change of the output along the path.
+
+    Raises:
+        ValueError: the method does not tell.
+    """
+    if not question.beside:
+        raise ValueError(f"{question.spec.title} does not tell its convergence delta")
+    return abs(float(question.beside[0].mean()))
+
+
+DELTA = StudyMetric("delta", "|delta|", "lower", "what the attributions' sum misses", delta)
+
+
+def classes(model: ModelEntry, images: Sequence[StudyImage]) -> list[int]:
+    """What the model takes each image for."""
+    subject = model.load()
+    return [subject.aim(subject.see(image.read()), PREDICTED).target for image in images]
 
 
 def draw(axes: Axes, image: Tensor, heat: Tensor) -> None:
@@ -70,18 +111,29 @@ def main() -> None:
     parser.add_argument(
         "--references", nargs="+", help="files to choose from; the images themselves"
     )
-    parser.add_argument("--n-references", type=int, default=8, help="for each image")
-    parser.add_argument("--steps", type=int, default=200, help="of each path")
+    parser.add_argument("--n-references", type=at_least(1), default=8, help="for each image")
+    parser.add_argument("--steps", type=at_least(1), default=200, help="of each path")
     args = parser.parse_args()
-    if args.n_references < 1:
-        parser.error(f"--n-references must be at least 1; got {args.n_references}")
-    model, probability = models(args)
-    subjects = photographs(model, args.images, args.size)
-    pool = photographs(model, args.references, args.size) if args.references else subjects
-    if len({each.label for each in [*pool, *subjects]}) < 2:
+    model = model_entry(args.model, args.weights)
+    try:
+        images = photographs(args.images, args.size)
+        pool = photographs(args.references, args.size) if args.references else images
+        labels = classes(model, pool)
+    except (OSError, ValueError, RuntimeError) as error:
+        parser.error(str(error))
+    if pool is images and len(set(labels)) < 2:
         parser.error("--references must hold photographs of another class than the image's")
-    chosen = contestants(pool, args.n_references, args.steps)
-    run(args, "path_methods", compare(model, probability, chosen, subjects), subjects, chosen, draw)
+    study = Study(
+        "Path methods side by side",
+        [model],
+        images,
+        methods(labels, args.n_references, args.steps),
+        [MetricEntry("srg"), MetricEntry(DELTA)],
+        references=pool,
+        keep_attributions=True,
+        settings=as_settings(args),
+    )
+    finish(run(parser, args, study), args, "path_methods", images, draw)
 
 
 if __name__ == "__main__":

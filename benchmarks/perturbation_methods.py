@@ -1,69 +1,70 @@
 """Prediction difference analysis and Meaningful Perturbation beside Occlusion, on photographs.
 
     python -m benchmarks.perturbation_methods [--images PHOTO ...] [--data PHOTO ...]
-        [--model squeezenet1_0] [--weights imagenet] [--out perturbation_methods]
+        [--model squeezenet1_0] [--weights imagenet] [--workers N] [--out perturbation_methods]
 
 Each explains the probability of each photograph's highest class. Occlusion and PDA slide the same
 windows; PDA draws what else might stand there from other photographs: the same window of them
 (marginal), or a Gaussian of their patches, given the window's surroundings (conditional). Written
-to the output folder: ``perturbation_methods.png``, the heat maps over the photographs, and
-``perturbation_methods.json``.
+to the output folder: ``perturbation_methods.png``, the heat maps over the photographs;
+``perturbation_methods.csv``; ``report.html``; and ``study.sqlite``, with which an interrupted run
+goes on.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.side_by_side import (
-    Contestant,
-    Photograph,
-    compare,
-    models,
-    parser_of,
-    photographs,
-    run,
-)
+from benchmarks.side_by_side import as_settings, finish, model_entry, parser_of, photographs
+from benchmarks.study_arguments import run
 from captum_ext.perturbation import ConditionalGaussian, Empirical, Marginal
+from captum_ext.study import Aim, MethodEntry, MetricEntry, Study
 from captum_ext.visualize.heat_map import draw_heat_map_over_image
 
 
-def contestants(
-    data: Sequence[Photograph], window: int, stride: int, padding: int, n_samples: int, steps: int
-) -> list[Contestant]:
+def methods(
+    window: int, stride: int, padding: int, n_samples: int, steps: int
+) -> list[MethodEntry]:
     """The methods: windows and strides in pixels, samples of each window, steps of learning."""
-    windows = {"sliding_window_shapes": (3, window, window), "strides": (3, stride, stride)}
-
-    def others(subject: Photograph) -> Tensor:
-        return torch.cat(
-            [each.image for each in data if not torch.equal(each.image, subject.image)]
-        )
-
-    def pda(marginal: Callable[[Tensor], Marginal]) -> Callable[[Photograph], dict[str, Any]]:
-        return lambda subject: {
-            **windows,
-            "marginal": marginal(others(subject)),
-            "n_samples": n_samples,
-        }
-
-    def learn(mode: str) -> Callable[[Photograph], dict[str, Any]]:
-        return lambda subject: {"mode": mode, "n_steps": steps}
-
-    def conditional(images: Tensor) -> Marginal:
-        return ConditionalGaussian(images, window, padding)
-
-    return [
-        Contestant("Occlusion", "occlusion", lambda subject: dict(windows)),
-        Contestant("RISE", "rise", lambda subject: {}),
-        Contestant("PDA, marginal", "pda", pda(Empirical)),
-        Contestant("PDA, conditional", "pda", pda(conditional)),
-        Contestant("Meaningful, delete", "meaningful_perturbation", learn("delete")),
-        Contestant("Meaningful, preserve", "meaningful_perturbation", learn("preserve")),
+    windows: dict[str, Any] = {
+        "sliding_window_shapes": (3, window, window),
+        "strides": (3, stride, stride),
+    }
+    drawn = partial(pda, **windows, n_samples=n_samples)
+    conditional = partial(ConditionalGaussian, patch=window, padding=padding)
+    entries: list[tuple[str, str, Any]] = [
+        ("Occlusion", "occlusion", windows),
+        ("RISE", "rise", {}),
+        ("PDA, marginal", "pda", partial(drawn, marginal=Empirical)),
+        ("PDA, conditional", "pda", partial(drawn, marginal=conditional)),
+        ("Meaningful, delete", "meaningful_perturbation", {"mode": "delete", "n_steps": steps}),
+        ("Meaningful, preserve", "meaningful_perturbation", {"mode": "preserve", "n_steps": steps}),
     ]
+    return [
+        MethodEntry(method, name, output="probability", settings=settings)
+        for name, method, settings in entries
+    ]
+
+
+def pda(
+    aim: Aim, references: Tensor | None, *, marginal: Callable[[Tensor], Marginal], **settings: Any
+) -> dict[str, Any]:
+    """PDA's settings: it draws from all photographs but the one that is explained.
+
+    Raises:
+        ValueError: there is no other.
+    """
+    data = () if references is None else references
+    others = [image for image in data if not torch.equal(image, aim.seen[0])]
+    if not others:
+        raise ValueError("--data must hold another photograph than the one that is explained")
+    return settings | {"marginal": marginal(torch.stack(others))}
 
 
 def main() -> None:
@@ -79,16 +80,27 @@ def main() -> None:
     args = parser.parse_args()
     if not 1 <= args.stride <= args.window <= args.size - 2 * args.padding:
         parser.error("--stride, --window and --size must ascend, from 1, with room for the padding")
-    model, probability = models(args)
-    subjects = photographs(model, args.images, args.size)
-    data = photographs(model, args.data, args.size) if args.data else subjects
+    try:
+        images = photographs(args.images, args.size)
+        data = photographs(args.data, args.size) if args.data else images
+    except ValueError as error:
+        parser.error(str(error))
     if len(data) < 2:
         parser.error("--data must hold another photograph than the one that is explained")
     if len(data) <= args.samples:
         print(f"marginal PDA has {len(data) - 1} samples only, one a photograph", file=sys.stderr)
-    chosen = contestants(data, args.window, args.stride, args.padding, args.samples, args.steps)
-    results = compare(probability, probability, chosen, subjects)
-    run(args, "perturbation_methods", results, subjects, chosen, draw_heat_map_over_image)
+    study = Study(
+        "Perturbation methods side by side",
+        [model_entry(args.model, args.weights)],
+        images,
+        methods(args.window, args.stride, args.padding, args.samples, args.steps),
+        [MetricEntry("srg")],
+        references=data,
+        keep_attributions=True,
+        settings=as_settings(args),
+    )
+    results = run(parser, args, study)
+    finish(results, args, "perturbation_methods", images, draw_heat_map_over_image)
 
 
 if __name__ == "__main__":

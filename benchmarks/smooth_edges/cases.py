@@ -1,25 +1,26 @@
-"""The parts that :mod:`benchmarks.smooth_edges` combines, and what one combination comes to."""
+"""The parts that :mod:`benchmarks.smooth_edges` combines, and how a combination is judged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import product
 from typing import Any
 
-import torch
 from skimage.segmentation import felzenszwalb, quickshift, slic, watershed
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.smooth_edges.rows import Case, Row, skipped
+from benchmarks.subjects import fingerprint
 from captum_ext.attr import SegmentPerturbation
+from captum_ext.attr.segment_perturbation import SegmentAttribution
 from captum_ext.baselines import blur
-from captum_ext.metrics.occlusion import occlusion_curves
+from captum_ext.metrics.occlusion import OcclusionCurves, occlusion_curves
 from captum_ext.perturbation import (
     Attributer,
     BernoulliSampler,
     ColorHistogram,
     Fade,
-    FixedSampler,
     Grid,
     KernelShapAttributer,
     LinearLimeAttributer,
@@ -38,6 +39,11 @@ from captum_ext.perturbation import (
     SolidColor,
     Transformed,
 )
+from captum_ext.perturbation.sampled import SampledExample
+from captum_ext.randomness import GeneratorLike, seed_of
+from captum_ext.spec import MethodSpec
+from captum_ext.study import MethodEntry, MetricEntry, Question, StudyMetric
+from captum_ext.study.results import Direction
 
 #: Standard deviation of what softens edges, and of the blur that stands for what is removed.
 FADE, BLUR = 10.0, 10.0
@@ -60,8 +66,8 @@ SAMPLERS: dict[str, Sampler] = {
     "shap": ShapSampler(),
     "single": SingleFeatureSampler(),
 }
-#: Samplers that know how many samples there are.
-FIXED = ("single",)
+#: Samplers that know how many samples there are, and what stands for their number.
+FIXED, OWN_NUMBER = ("single",), "own"
 PERTURBERS: dict[str, Perturber] = {
     "mean": SolidColor("mean"),
     "median": SolidColor("median"),
@@ -78,45 +84,15 @@ ATTRIBUTERS: dict[str, Attributer] = {
     "pda": PdaAttributer(),
 }
 PER = ("segment", "pixel")
+#: What is known of LIF's and MIF's curves.
+GAINS: dict[str, tuple[Direction, str]] = {
+    "srg": ("higher", "LIF minus MIF"),
+    "lif": ("higher", "mean probability while the least relevant is removed first"),
+    "mif": ("lower", "mean probability while the most relevant is removed first"),
+}
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A photograph ``[3, size, size]``, and the class that the model sees in it."""
-
-    name: str
-    image: Tensor
-    target: int
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Segments of an image, samples of them, and what the model says.
-
-    Attributes:
-        segments: of the image.
-        samples: ``[N, S]``, those drawn and, after them, a whole and an empty one, if there is
-            none of them among those drawn.
-        outputs: ``[N]``.
-        n_drawn: how many were drawn.
-    """
-
-    segments: Segments
-    samples: Tensor
-    outputs: Tensor
-    n_drawn: int
-
-    def scores(self, attributer: Attributer) -> Tensor:
-        """The segments' scores ``[S]`` of an attributer that sees what it asks for, and no more."""
-        told = torch.arange(len(self.samples)) < self.n_drawn
-        if attributer.needs_kept:
-            told |= self.samples.all(1)
-        if attributer.needs_removed:
-            told |= ~self.samples.any(1)
-        return attributer(self.outputs[told], self.samples[told])
-
-
-class _Listener(Attributer):
+class Listener(Attributer):
     """Wants all samples that any attributer may want, and says nothing itself."""
 
     needs_kept = True
@@ -126,69 +102,95 @@ class _Listener(Attributer):
         return outputs.new_zeros(kept.shape[1])
 
 
-def ask(model: nn.Module, subject: Subject, case: Case) -> Answers:
-    """The model's outputs, for the samples of a case, which are the photograph's own.
+class OwnSamples(SegmentPerturbation):
+    """Draws samples that are the photograph's own, and tells what it knows of its segments."""
 
-    Raises:
-        ValueError: one segment, or a number of samples that the sampler does not have.
-    """
-    seed = case.seed + int(case.pixels, 16)
-    segments = SEGMENTERS[case.segmenter, case.edge](subject.image)
-    drawn = SAMPLERS[case.sampler](len(segments), case.n_samples or None, seed)
-    method = SegmentPerturbation(
-        model, lambda _: segments, FixedSampler(drawn), PERTURBERS[case.perturber], _Listener()
-    )
-    (result,) = method.attribute_segments(subject.image[None], subject.target, generator=seed)
-    return Answers(segments, result.samples, result.outputs, len(drawn))
+    def attribute(
+        self, inputs: Any, *args: Any, generator: GeneratorLike = None, **settings: Any
+    ) -> tuple[Tensor, SegmentAttribution]:
+        """Takes one image, and the arguments of ``attribute_segments()``.
+
+        Returns:
+            The attribution, and what it comes from.
+        """
+        seed = seed_of(generator) + int(fingerprint(inputs[0]), 16)
+        (result,) = self.attribute_segments(inputs, *args, generator=seed, **settings)
+        return segments_of(result).per_pixel(result.scores).to(inputs).expand_as(inputs), result
+
+    def _ask(
+        self,
+        tensors: tuple[Tensor, ...],
+        attributers: Sequence[Attributer],
+        *args: Any,
+        **more: Any,
+    ) -> list[tuple[SampledExample, Tensor]]:
+        # Whoever listens, the model is shown the same batches, and need not be asked again.
+        return super()._ask(tensors, [*attributers, Listener()], *args, **more)
 
 
-def judge(
-    model: nn.Module, subject: Subject, segments: Segments, scores: Tensor, case: Case
-) -> tuple[float, float]:
-    """LIF and MIF of the segments' scores ``[S]``.
+def segments_of(result: SegmentAttribution) -> Segments:
+    """Of one image."""
+    if isinstance(result.segments, tuple):
+        raise TypeError("inputs must be one tensor; got a tuple")
+    return result.segments
+
+
+def methods(args: argparse.Namespace) -> Iterator[MethodEntry]:
+    """A method for each combination; those that differ in the attributer ask the same."""
+    for segmenter, edge, sampler, perturber in product(
+        args.segmenters, args.edges, args.samplers, args.perturbers
+    ):
+        for number in (OWN_NUMBER,) if sampler in FIXED else args.samples:
+            for attributer in args.attributers:
+                words = (segmenter, edge, sampler, perturber, str(number), attributer)
+                build = partial(
+                    OwnSamples,
+                    segmenter=SEGMENTERS[segmenter, edge],
+                    sampler=SAMPLERS[sampler],
+                    perturber=PERTURBERS[perturber],
+                    attributer=ATTRIBUTERS[attributer],
+                )
+                spec = MethodSpec(
+                    "_".join(words),
+                    " ".join(words),
+                    "perturbation",
+                    "Pihlgren and Främling, 2024",
+                    OwnSamples,
+                    build=build,
+                    stochastic=True,
+                )
+                settings = {} if number == OWN_NUMBER else {"n_samples": number}
+                yield MethodEntry(spec, " ".join(words), output="probability", settings=settings)
+
+
+def metrics(args: argparse.Namespace) -> Iterator[MetricEntry]:
+    """SRG, LIF and MIF for each way to remove."""
+    for what, per, occlusion in product(GAINS, PER, args.occlusions):
+        settings = {"per": per, "perturber": PERTURBERS[occlusion], "n_steps": args.steps}
+        metric = StudyMetric(what, what.upper(), *GAINS[what], partial(gain, what=what), None)
+        yield MetricEntry(metric, f"{what} {per} {occlusion}", settings)
+
+
+def gain(question: Question, settings: Mapping[str, Any], *, what: str) -> Tensor:
+    """SRG, LIF or MIF of the segments' scores.
 
     Raises:
         ValueError: more steps than segments.
     """
-    settings: dict[str, Any] = {
-        "target": subject.target,
-        "n_steps": case.steps,
-        "perturber": PERTURBERS[case.occlusion],
-        "generator": case.seed,
-    }
-    images = subject.image[None]
-    if case.per == "segment":
-        curves = occlusion_curves(model, images, [scores], segments=segments, **settings)
-    else:
-        relevance = segments.per_pixel(scores)[None, None]
-        curves = occlusion_curves(model, images, relevance, **settings)
-    return float(curves.lif.mean()), float(curves.mif.mean())
+    key = f"curves {settings}"
+    if key not in question.memory:
+        question.memory[key] = curves(question, **settings)
+    found: OcclusionCurves = question.memory[key]
+    lif, mif = found.lif.mean(), found.mif.mean()
+    return {"srg": lif - mif, "lif": lif, "mif": mif}[what]
 
 
-def measure(model: nn.Module, subject: Subject, cases: Sequence[Case]) -> Iterator[Row]:
-    """The rows of cases that differ in attributer, per and occlusion only: the model is asked once.
-
-    A case that cannot be has the reason in its status.
-    """
-    try:
-        answers = ask(model, subject, cases[0])
-    except ValueError as error:
-        yield from (skipped(case, subject.target, 0, error) for case in cases)
-        return
-    n_segments = len(answers.segments)
-    for case in cases:
-        try:
-            scores = answers.scores(ATTRIBUTERS[case.attributer])
-            lif, mif = judge(model, subject, answers.segments, scores, case)
-        except ValueError as error:
-            yield skipped(case, subject.target, n_segments, error)
-        else:
-            yield Row(
-                **asdict(case),
-                target=subject.target,
-                n_segments=n_segments,
-                lif=lif,
-                mif=mif,
-                srg=lif - mif,
-                status="ok",
-            )
+def curves(question: Question, per: str, **settings: Any) -> OcclusionCurves:
+    """What the model makes of the image, as segments or pixels of it are removed."""
+    aim, (result,) = question.aim, question.beside
+    segments, scores = segments_of(result), result.scores
+    model = question.subject.scored(aim, "probability")
+    common = {"target": aim.target, "generator": question.seed, **settings}
+    if per == "segment":
+        return occlusion_curves(model, aim.seen, [scores], segments=segments, **common)
+    return occlusion_curves(model, aim.seen, segments.per_pixel(scores)[None, None], **common)

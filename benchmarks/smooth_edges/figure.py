@@ -18,7 +18,7 @@ from benchmarks.smooth_edges.report import (
     means,
     shown,
 )
-from benchmarks.smooth_edges.rows import Row
+from captum_ext.study import StudyResults
 from captum_ext.visualize.curves import COLORS
 from captum_ext.visualize.style import FAINT, INK
 
@@ -31,36 +31,36 @@ STYLES = {
 }
 
 
-def picture(rows: Sequence[Row]) -> Figure:
+def picture(results: StudyResults) -> Figure:
     """A column for each way to take SRG; from above: means, soft - hard, levels of factors."""
-    results = by_column(rows)
+    gains = by_column(results)
     bands = [
-        (means(results), "SRG"),
-        (edge_differences(results), "SRG, soft − hard"),
-        (level_differences(results), "SRG, difference"),
+        (means(gains), "SRG"),
+        (edge_differences(gains), "SRG, soft − hard"),
+        (level_differences(gains), "SRG, difference"),
     ]
     bands = [(lines, label) for lines, label in bands if lines]
     heights = [0.35 + _height(lines) for lines, _ in bands]
     figure = Figure(
-        figsize=(1.5 + 1.45 * len(results), 0.75 + sum(heights)),
+        figsize=(1.5 + 1.45 * len(gains), 0.75 + sum(heights)),
         dpi=300,
         facecolor="white",
         layout="constrained",
     )
     axes = figure.subplots(
         len(bands),
-        len(results),
+        len(gains),
         sharex="row",
         sharey="row",
         squeeze=False,
         gridspec_kw={"height_ratios": heights},
     )
     for row, (lines, label) in zip(axes, bands, strict=True):
-        for place, column in zip(row, results, strict=True):
+        for place, column in zip(row, gains, strict=True):
             _draw(place, lines, column)
             place.tick_params(axis="y", length=2 if place is row[0] else 0)
             place.set_xlabel(label, fontsize=7, color=INK, labelpad=2)
-    for place, column in zip(axes[0], results, strict=True):
+    for place, column in zip(axes[0], gains, strict=True):
         title = f"per {column.per},\nocclusion: {column.occlusion}"
         place.set_title(title, fontsize=7.5, color=INK, pad=4)
     names = list(dict.fromkeys(line.attributer for line in bands[0][0]))
@@ -76,7 +76,7 @@ def picture(rows: Sequence[Row]) -> Figure:
         frameon=False,
         fontsize=7.5,
         labelcolor=INK,
-        title="mean ± standard error over photographs",
+        title="means over photographs, 95 % intervals",
         title_fontproperties={"size": 7},
         handletextpad=0.2,
     )
@@ -89,18 +89,18 @@ def _height(lines: Sequence[Line]) -> float:
 
 
 def _draw(axes: Axes, lines: Sequence[Line], column: Column) -> None:
-    """Means and standard errors, from above; lines of one label around its tick."""
+    """Means and intervals, from above; lines of one label around its tick."""
     position, ticks = 0.0, {}
     for label in dict.fromkeys(line.label for line in lines):
         own = [line for line in lines if line.label == label]
         ticks[label] = position + (len(own) - 1) / 2
         for line in own:
             color, marker = STYLES.get(line.attributer, (INK, "o"))
-            mean, error, _ = line.cells[column]
+            n, mean, low, high = line.cells[column]
             axes.errorbar(
                 mean,
                 position,
-                xerr=error,
+                xerr=[[mean - low], [high - mean]] if n > 1 else None,
                 color=color,
                 marker=marker,
                 markersize=3.2,

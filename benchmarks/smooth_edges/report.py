@@ -1,6 +1,6 @@
-"""What the rows of :mod:`benchmarks.smooth_edges` come to, as tables.
+"""What a study of :mod:`benchmarks.smooth_edges` comes to, as tables.
 
-mean and standard error over photographs:    m = mean_i d_i,   s / sqrt(n)
+Means over photographs with their intervals:
 of one combination                           d_i = SRG_i
 of two levels of a factor, paired            d_i = mean over all else of (SRG_i - SRG'_i)
 a factor's share of the variance             sum_levels (m_level - m)^2 / levels, over the
@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from statistics import fmean, pvariance, stdev
+from statistics import fmean, pvariance
 from typing import Any, NamedTuple
 
-from benchmarks.smooth_edges.rows import OWN_NUMBER, Row
+import numpy as np
+
+from benchmarks.side_by_side import failures
+from benchmarks.smooth_edges.cases import OWN_NUMBER
+from captum_ext.study import StudyResults, analyze, format_leaderboard
+from captum_ext.study.leaderboard import ALPHA
+from captum_ext.study.statistics import Interval, holm, mean_interval, sign_flip_test
 
 FACTORS = ("segmenter", "edge", "sampler", "perturber", "n_samples", "attributer")
 EDGE, ATTRIBUTER = FACTORS.index("edge"), FACTORS.index("attributer")
@@ -25,14 +31,6 @@ EDGE, ATTRIBUTER = FACTORS.index("edge"), FACTORS.index("attributer")
 Combination = tuple[str, ...]
 #: SRG of each combination and photograph.
 Cells = dict[Combination, dict[str, float]]
-
-
-class Estimate(NamedTuple):
-    """A mean over ``n`` photographs, and its standard error; NaN where there are too few."""
-
-    mean: float
-    error: float
-    n: int
 
 
 class Column(NamedTuple):
@@ -50,58 +48,58 @@ class Line:
         label: what it is about.
         attributer: whose color it has in the figure; empty where it is about all.
         cells: for each column.
+        told_apart: the columns whose difference is significant.
     """
 
     label: str
     attributer: str
-    cells: dict[Column, Estimate]
+    cells: dict[Column, Interval]
+    told_apart: frozenset[Column] = frozenset()
 
 
-def report(rows: Sequence[Row]) -> str:
-    """The tables: means, paired differences, shares of the variance, and what was skipped."""
-    results = by_column(rows)
-    photographs = len({row.pixels for row in rows})
-    over = f"mean ± standard error over {photographs} photographs, or over as many as [n]"
-    tables: dict[str, Callable[[dict[Column, Cells]], list[Line]]] = {
-        f"SRG ({over})": means,
-        "SRG, soft - hard, paired": edge_differences,
-        "SRG, paired, mean over all else": level_differences,
+def report(results: StudyResults) -> str:
+    """The tables: who leads, paired differences, shares of the variance, and what failed."""
+    gains = by_column(results)
+    tables = {
+        "SRG, soft - hard, paired": edge_differences(gains),
+        "SRG, paired, mean over all else": level_differences(gains),
     }
-    blocks = [
-        _table(title, lines, photographs)
-        for title, make_lines in tables.items()
-        if (lines := make_lines(results))
-    ]
-    if any(map(shares, results.values())):
-        blocks.append("share of the variance between combinations\n" + _shares(results))
-    reasons = [row.status for row in rows if not row.ok]
-    counts = [f"{reasons.count(each)} rows {each}" for each in dict.fromkeys(reasons)]
-    blocks += ["\n".join(counts)] if counts else []
-    return "\n\n".join(blocks)
+    most = len(results.images)
+    blocks = [format_leaderboard(analyze(_titled(results, gains)))]
+    blocks += [_table(title, lines, most) for title, lines in tables.items() if lines]
+    if len(blocks) > 1:
+        blocks.append(
+            "[95 % intervals, bootstrap over photographs], over as many as (n).\n* not 0: p < "
+            f"{ALPHA:g}, sign-flip test, Holm's correction over a table's column."
+        )
+    if any(map(shares, gains.values())):
+        blocks.append("share of the variance between combinations\n" + _shares(gains))
+    reasons = failures(results)
+    return "\n\n".join([*blocks, "\n".join(reasons)] if reasons else blocks)
 
 
-def means(results: dict[Column, Cells]) -> list[Line]:
+def means(gains: dict[Column, Cells]) -> list[Line]:
     """A line for each combination."""
     return [
-        Line(_label(results, each), each[ATTRIBUTER], _each(results, _values, each))
-        for each in _combinations(results)
+        Line(_label(gains, each), each[ATTRIBUTER], _intervals(_each(gains, _values, each)))
+        for each in _combinations(gains)
     ]
 
 
-def edge_differences(results: dict[Column, Cells]) -> list[Line]:
+def edge_differences(gains: dict[Column, Cells]) -> list[Line]:
     """A line for each combination with soft edges: by how much it is better than with hard ones."""
 
     def differences(cells: Cells, soft: Combination) -> list[float]:
         return _differences(cells, [(_with(soft, EDGE, "hard"), soft)])
 
-    return [
-        Line(_label(results, each, EDGE), each[ATTRIBUTER], _each(results, differences, each))
-        for each in _combinations(results)
-        if each[EDGE] == "soft" and _with(each, EDGE, "hard") in _combinations(results)
-    ]
+    return _tested(
+        (_label(gains, each, EDGE), each[ATTRIBUTER], _each(gains, differences, each))
+        for each in _combinations(gains)
+        if each[EDGE] == "soft" and _with(each, EDGE, "hard") in _combinations(gains)
+    )
 
 
-def level_differences(results: dict[Column, Cells]) -> list[Line]:
+def level_differences(gains: dict[Column, Cells]) -> list[Line]:
     """A line for each two levels of each factor, over all combinations that have both."""
     lines = []
     for factor, name in enumerate(FACTORS):
@@ -115,12 +113,12 @@ def level_differences(results: dict[Column, Cells]) -> list[Line]:
             ]
             return _differences(cells, pairs)
 
-        for low, high in combinations(_levels(results, factor), 2):
-            estimates = _each(results, differences, (low, high))
+        for low, high in combinations(_levels(gains, factor), 2):
+            values = _each(gains, differences, (low, high))
             label = f"{name}: {shown(factor, high)} - {shown(factor, low)}"
-            if any(each.n for each in estimates.values()):
-                lines.append(Line(label, "", estimates))
-    return lines
+            if any(values.values()):
+                lines.append((label, "", values))
+    return _tested(lines)
 
 
 def shares(cells: Cells) -> dict[str, float]:
@@ -146,32 +144,51 @@ def shares(cells: Cells) -> dict[str, float]:
     }
 
 
-def by_column(rows: Iterable[Row]) -> dict[Column, Cells]:
+def by_column(results: StudyResults) -> dict[Column, Cells]:
     """SRG of what could be, for each way to take it."""
-    results: dict[Column, Cells] = {}
-    for row in rows:
-        combination = tuple(str(getattr(row, factor)) for factor in FACTORS)
-        column = results.setdefault(Column(row.occlusion, row.per), {})
-        photographs = column.setdefault(combination, {})
-        if row.ok:
-            photographs[row.pixels] = row.srg
+    found: dict[Column, Cells] = {}
+    columns = {name: name.split() for name in results.metrics}
+    # Occlusions as asked for, segments before pixels.
+    for what, per, occlusion in sorted(columns.values(), key=lambda words: _order(columns, words)):
+        if what == "srg":
+            found[Column(occlusion, per)] = {tuple(name.split()): {} for name in results.methods}
+    good = results.cells[results.cells["status"] == "ok"]
+    for method, metric, image, value in zip(
+        good["method"], good["metric"], good["image"], good["value"], strict=True
+    ):
+        what, per, occlusion = columns[metric]
+        if what == "srg":
+            found[Column(occlusion, per)][tuple(method.split())][image] = value
     # A combination that could never be has no place in pairs and levels.
-    kept = {k: {c: own for c, own in cells.items() if own} for k, cells in results.items()}
-    return {column: cells for column, cells in sorted(kept.items(), key=_order(results)) if cells}
+    kept = {column: {k: own for k, own in cells.items() if own} for column, cells in found.items()}
+    return {column: cells for column, cells in kept.items() if cells}
 
 
-def _order(results: dict[Column, Cells]) -> Callable[[tuple[Column, Cells]], tuple[int, int]]:
-    """Occlusions as asked for, segments before pixels."""
-    occlusions = list(dict.fromkeys(column.occlusion for column in results))
-    return lambda item: (occlusions.index(item[0].occlusion), item[0].per == "pixel")
+def _order(columns: dict[str, list[str]], words: list[str]) -> tuple[int, bool]:
+    occlusions = [occlusion for _, _, occlusion in columns.values()]
+    return occlusions.index(words[2]), words[1] == "pixel"
 
 
-def _combinations(results: dict[Column, Cells]) -> list[Combination]:
-    return list(dict.fromkeys(each for cells in results.values() for each in cells))
+def _titled(results: StudyResults, gains: dict[Column, Cells]) -> StudyResults:
+    """SRG only, and combinations called by what they differ in."""
+    metrics = {f"srg {per} {occlusion}": f"{per} {occlusion}" for occlusion, per in gains}
+    cells = results.cells[results.cells["metric"].isin(list(metrics))]
+    renamed = cells.assign(metric=cells["metric"].astype(str).map(metrics))
+    combinations_of = {name: tuple(name.split()) for name in results.methods}
+    titles = {
+        name: f"{_label(gains, each)} {shown(ATTRIBUTER, each[ATTRIBUTER])}"
+        for name, each in combinations_of.items()
+    }
+    facts = {new: replace(results.metrics[old], name=new) for old, new in metrics.items()}
+    return replace(results, cells=renamed, methods=titles, metrics=facts)
 
 
-def _levels(results: dict[Column, Cells], factor: int) -> list[str]:
-    return list(dict.fromkeys(each[factor] for each in _combinations(results)))
+def _combinations(gains: dict[Column, Cells]) -> list[Combination]:
+    return list(dict.fromkeys(each for cells in gains.values() for each in cells))
+
+
+def _levels(gains: dict[Column, Cells], factor: int) -> list[str]:
+    return list(dict.fromkeys(each[factor] for each in _combinations(gains)))
 
 
 def _with(combination: Combination, factor: int, level: str) -> Combination:
@@ -183,21 +200,21 @@ def shown(factor: int, level: str) -> str:
     return level.upper() if factor == ATTRIBUTER else level
 
 
-def _label(results: dict[Column, Cells], combination: Combination, *left_out: int) -> str:
+def _label(gains: dict[Column, Cells], combination: Combination, *left_out: int) -> str:
     """The levels of factors that have several, and the segmenter, but not the attributer's."""
     return " ".join(
         level
         for factor, level in enumerate(combination)
         if factor not in (ATTRIBUTER, *left_out)
-        and (factor <= EDGE or len(_levels(results, factor)) > 1)
-        and level != str(OWN_NUMBER)
+        and (factor <= EDGE or len(_levels(gains, factor)) > 1)
+        and level != OWN_NUMBER
     )
 
 
 def _each(
-    results: dict[Column, Cells], values: Callable[[Cells, Any], list[float]], what: Any
-) -> dict[Column, Estimate]:
-    return {column: _estimate(values(cells, what)) for column, cells in results.items()}
+    gains: dict[Column, Cells], values: Callable[[Cells, Any], list[float]], what: Any
+) -> dict[Column, list[float]]:
+    return {column: values(cells, what) for column, cells in gains.items()}
 
 
 def _values(cells: Cells, combination: Combination) -> list[float]:
@@ -215,45 +232,65 @@ def _differences(cells: Cells, pairs: Sequence[tuple[Combination, Combination]])
     ]
 
 
-def _shared_by(photographs: Iterable[dict[str, float]]) -> set[str]:
-    return set.intersection(*map(set, photographs))
+def _shared_by(photographs: Iterable[dict[str, float]]) -> list[str]:
+    """Those that all have, in order: resamples and flips are then the same each time."""
+    first, *others = photographs
+    return [image for image in first if all(image in each for each in others)]
 
 
-def _estimate(values: Sequence[float]) -> Estimate:
-    if not values:
-        return Estimate(math.nan, math.nan, 0)
-    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return Estimate(fmean(values), error, len(values))
+def _intervals(values: dict[Column, list[float]]) -> dict[Column, Interval]:
+    return {column: mean_interval(own) for column, own in values.items()}
 
 
-def _table(title: str, lines: Sequence[Line], photographs: int) -> str:
-    labels = [f"{line.label}  {line.attributer}" for line in lines]
+def _tested(lines: Iterable[tuple[str, str, dict[Column, list[float]]]]) -> list[Line]:
+    """Lines with differences, and which of them are no chance."""
+    listed = list(lines)
+    apart: list[set[Column]] = [set() for _ in listed]
+    for column in listed[0][2] if listed else ():
+        p = [
+            sign_flip_test(np.column_stack([own[column], np.zeros(len(own[column]))]))[0]
+            for _, _, own in listed
+        ]
+        for number, corrected in enumerate(holm(p)):
+            if corrected < ALPHA:
+                apart[number].add(column)
+    return [
+        Line(label, attributer, _intervals(own), frozenset(columns))
+        for (label, attributer, own), columns in zip(listed, apart, strict=True)
+    ]
+
+
+def _table(title: str, lines: Sequence[Line], most: int) -> str:
+    labels = [f"{line.label}  {line.attributer}".rstrip() for line in lines]
     width = max(map(len, labels))
     body = [
         f"{label:{width}}"
-        + "".join(f"{_cell(each, photographs):>19}" for each in own.cells.values())
+        + "".join(
+            f"{_cell(each, column in own.told_apart, most):>29}"
+            for column, each in own.cells.items()
+        )
         for label, own in zip(labels, lines, strict=True)
     ]
-    return "\n".join([title, _head(lines[0].cells, width), *body])
+    return "\n".join([title, _head(lines[0].cells, width, 29), *(line.rstrip() for line in body)])
 
 
-def _head(columns: Iterable[Column], width: int) -> str:
-    return " " * width + "".join(f"{f'{each.per}, {each.occlusion}':>19}" for each in columns)
+def _head(columns: Iterable[Column], width: int, wide: int) -> str:
+    return " " * width + "".join(f"{each.per} {each.occlusion}".rjust(wide) for each in columns)
 
 
-def _cell(estimate: Estimate, photographs: int) -> str:
-    if not estimate.n:
-        return "-"
-    error = f" ± {estimate.error:.3f}" if estimate.n > 1 else ""
-    fewer = f" [{estimate.n}]" if estimate.n < photographs else ""
-    return f"{estimate.mean:.3f}{error}{fewer}"
+def _cell(interval: Interval, told_apart: bool, most: int) -> str:
+    if not interval.n:
+        return "-  "
+    bounds = f" [{interval.low:.3f}, {interval.high:.3f}]" if interval.n > 1 else ""
+    fewer = f" ({interval.n})" if interval.n < most else ""
+    return f"{interval.mean:.3f}{bounds}{fewer} {'*' if told_apart else ' '}"
 
 
-def _shares(results: dict[Column, Cells]) -> str:
-    found = [shares(cells) for cells in results.values()]
+def _shares(gains: dict[Column, Cells]) -> str:
+    found = [shares(cells) for cells in gains.values()]
     width = max(map(len, FACTORS))
     lines = [
         f"{name:{width}}" + "".join(f"{f'{each[name]:.0%}' if each else '-':>19}" for each in found)
         for name in next(filter(None, found))
     ]
-    return "\n".join([_head(results, width), *lines])
+    return "\n".join([_head(gains, width, 19), *lines])

@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from captum_ext.study import attribution_files, read_results
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -128,24 +130,50 @@ def test_genetic_masks_writes_figures_and_rows_and_goes_on(
     command += ["--constants", "black", "norm_mean", "--generations", 2, "--population", 4]
     command += ["--parents", 2, "--device", "cpu", "--out", out]
     first = run(benchmark, monkeypatch, capsys, [*command, "--limit", 1])
-    assert "2/2 three_00000_pixels_norm_mean" in first.err
-    assert all(file.stat().st_size > 1000 for file in (out / "figures").glob("three_00000_*.png"))
-    assert len(list((out / "figures").glob("three_00000_pixels_black_*.png"))) == 1
-    header, *lines = (out / "genetic_masks.csv").read_text().splitlines()
-    row = dict(zip(header.split(","), lines[0].split(","), strict=True))
-    assert (row["image"], row["constant"], row["target"]) == ("three_00000", "black", "3")
-    assert (row["generations"], row["evaluations"]) == ("2", "15")
-    score, part = float(row["original"]), float(row["important"])
-    assert float(row["important_impact"]) == pytest.approx(abs(score - part))
-    second = run(benchmark, monkeypatch, capsys, [*command, "--limit", 2])
-    assert "three_00000" not in second.err and "4/4 three_00001" in second.err
+    (figure,) = (out / "figures").glob("three_00000_pixels_black_*.png")
+    assert figure.stat().st_size > 1000
+    cells = read_results(out).cells.set_index(["image", "method", "metric"])
+    black = cells.loc["three_00000", "pixels black"]
+    assert set(black["target"]) == {3} and set(black["forward"]) == {15}
+    values = black["value"]
+    assert values["generations"] == 2
+    apart = abs(values["original"] - values["important"])
+    assert values["important_impact"] == pytest.approx(apart)
+    with np.load(out / "attributions" / next(iter(attribution_files(out).values()))) as file:
+        masks = file["attribution"]
+    assert masks[0].mean() == pytest.approx(values["kept"]) and set(np.unique(masks[1])) == {-1, 0}
+    # More images: only they are searched.
+    searches = []
+    monkeypatch.setattr(benchmark, "constant_like", counting(benchmark.constant_like, searches))
+    run(benchmark, monkeypatch, capsys, [*command, "--limit", 2])
+    assert len(searches) == 4  # two searches, and two figures
     content = (out / "genetic_masks.csv").read_text()
-    third = run(benchmark, monkeypatch, capsys, [*command, "--limit", 2])
-    assert third.err == "" and third.out == second.out
+    second = run(benchmark, monkeypatch, capsys, [*command, "--limit", 2])
+    assert len(searches) == 4 and second.out != first.out
     assert (out / "genetic_masks.csv").read_text() == content
-    # Other settings are other rows.
-    other = run(benchmark, monkeypatch, capsys, [*command, "--limit", 1, "--sparsity", 0.5])
-    assert "2/2 three_00000" in other.err
+    # Other settings are other cells.
+    run(benchmark, monkeypatch, capsys, [*command, "--limit", 1, "--sparsity", 0.5])
+    assert len(searches) == 8
+    assert len(list((out / "figures").glob("three_00000_pixels_black_*.png"))) == 2
+
+
+def counting(function, calls):
+    """The same function, whose calls are listed."""
+
+    def counted(*args):
+        calls.append(args)
+        return function(*args)
+
+    return counted
+
+
+def test_images_with_and_without_labels_may_be_mixed(load, arrays):
+    benchmark, shared = load("genetic_masks"), load("side_by_side")
+    images = [*shared.photographs([str(arrays)], 32), *shared.photographs(["rocket"], 32)]
+    labeled = benchmark.with_labels(images, shared.model_entry("resnet20_cifar10", "random"))
+    assert [image.label for image in labeled[:3]] == [3, 1, 2]
+    assert labeled[3].label in range(10)
+    assert benchmark.with_labels(images[3:], None)[0].label is None
 
 
 @pytest.mark.filterwarnings("ignore:attributions of examples")

@@ -1,97 +1,112 @@
-"""A benchmark that was interrupted goes on where it was."""
+"""All attributers of a combination are told the same outputs; another run asks for none."""
 
+import argparse
 import importlib
-import math
 import sys
-from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
+
+from captum_ext.forward import count_passes
+from captum_ext.study import CellResult, Study, plan_of, read_results
+from captum_ext.study.compute import compute
+from captum_ext.study.laboratory import Laboratory
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def rows(monkeypatch):
+def load(monkeypatch):
+    """A module of the benchmarks by its name."""
     monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("benchmarks.smooth_edges.rows")
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 
 @pytest.fixture
-def record_of(rows):
-    """The record at a path."""
-    record = importlib.import_module("benchmarks.record")
-    return lambda path: record.Record(path, rows.Row)
+def run(load, monkeypatch, capsys, tmp_path):
+    """What the benchmark prints with some arguments, after the usual ones."""
+    main = load("smooth_edges.__main__").main
+    usual = "smooth_edges --images rocket --weights random --size 32 --segmenters grid --steps 3"
+
+    def printed(words):
+        monkeypatch.setattr(sys, "argv", [*usual.split(), "--out", str(tmp_path), *words.split()])
+        main()
+        return capsys.readouterr().out
+
+    return printed
 
 
-@pytest.fixture
-def row(rows):
-    words = ["a, b", "0f", "squeezenet1_0", "1e", 64, "grid", "soft", "bernoulli", "mean", 10]
-    case = rows.Case(*words, "rise", "segment", "blur", 10, 0, "parts")
-    return rows.Row(*astuple(case), 5, 49, 0.1 + 0.2, 1e-9, 0.3, "ok")
-
-
-def test_rows_are_read_as_they_were_written(tmp_path, rows, record_of, row):
-    bad = rows.skipped(replace(row, per="pixel").case, 5, 1, ValueError("too\nfew, 'samples'"))
-    record = record_of(tmp_path / "rows.csv")
-    record.add(row)
-    record.add(bad)
-    again = record_of(record.path)
-    assert again.rows[row.case] == row
-    assert again.rows[bad.case].status == "skipped: too few, 'samples'"
-    assert math.isnan(again.rows[bad.case].srg)
-    assert replace(row, size=32).case not in again.rows
-
-
-def test_a_torn_last_line_is_written_anew_wherever_it_is_torn(tmp_path, record_of, row):
-    path = tmp_path / "rows.csv"
-    second = replace(row, image="é")
-    record = record_of(path)
-    record.add(row)
-    start = path.stat().st_size
-    record.add(second)
-    whole = path.read_bytes()
-    for length in (0, 20, start, start + 2, len(whole) - 30, len(whole) - 1):
-        path.write_bytes(whole[:length])
-        torn = record_of(path)
-        assert second.case not in torn.rows
-        assert (row.case in torn.rows) == (length >= start)
-        for each in (row, second):
-            if each.case not in torn.rows:
-                torn.add(each)
-        assert path.read_bytes() == whole
-
-
-def test_a_line_that_cannot_be_read_is_left_out(tmp_path, record_of, row, capsys):
-    record = record_of(tmp_path / "rows.csv")
-    with record.path.open("a") as file:
-        file.write("some,thing\n")
-    record.add(row)
-    assert list(record_of(record.path).rows) == [row.case]
-    assert "line 2" in capsys.readouterr().err
-
-
-def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path, record_of):
-    path = tmp_path / "rows.csv"
-    path.write_text("image,srg\na,1\n")
-    with pytest.raises(ValueError, match="other columns"):
-        record_of(path)
-    assert path.read_text() == "image,srg\na,1\n"
-
-
-def test_a_second_run_asks_the_model_nothing_and_reports_the_same(
-    tmp_path, rows, monkeypatch, capsys
-):
-    benchmark = importlib.import_module("benchmarks.smooth_edges.__main__")
-    subject = "--images rocket --weights random --size 32"
-    parts = "--segmenters grid --edges hard --samples 20 --occlusions mean --steps 3"
-    words = f"smooth_edges {subject} {parts}".split()
-    monkeypatch.setattr(sys, "argv", [*words, "--out", str(tmp_path)])
-    benchmark.main()
-    first, content = capsys.readouterr().out, (tmp_path / "smooth_edges.csv").read_bytes()
+def test_a_second_run_asks_the_model_nothing_and_reports_the_same(run, load, tmp_path, monkeypatch):
+    words = "--edges hard --samples 20 --occlusions mean"
+    first, content = run(words), (tmp_path / "smooth_edges.csv").read_bytes()
     assert "n_samples must be at least 50" in first
-    monkeypatch.setattr(benchmark, "measure", None)
-    benchmark.main()
-    assert capsys.readouterr().out == first
+    monkeypatch.setattr(load("smooth_edges.cases").OwnSamples, "attribute", None)
+    assert run(words) == first
     assert (tmp_path / "smooth_edges.csv").read_bytes() == content
     assert (tmp_path / "smooth_edges.png").stat().st_size
+
+
+def test_a_larger_selection_computes_only_what_is_not_there(run, tmp_path):
+    words = "--samples 60 --occlusions mean --attributers"
+    run(f"{words} rise --edges hard")
+    before = read_results(tmp_path).cells
+    printed = run(f"{words} rise lime --edges hard soft")
+    cells = read_results(tmp_path).cells
+    assert len(cells) == 4 * len(before) and (cells["status"] == "ok").all()
+    same = cells.merge(before, on="key", suffixes=("", "_before"))
+    assert (same["seconds"] == same["seconds_before"]).all() and len(same) == len(before)
+    for line in ("grid soft LIME", "edge: soft - hard", "attributer: LIME - RISE"):
+        assert line in printed
+
+
+def test_attributers_share_passes_and_are_judged_by_their_own_scores(load):
+    cases, shared = load("smooth_edges.cases"), load("side_by_side")
+    args = argparse.Namespace(
+        segmenters=["grid"],
+        edges=["soft"],
+        samplers=["bernoulli"],
+        perturbers=["mean"],
+        samples=[60],
+        attributers=["rise", "lime", "shap"],
+        occlusions=["mean"],
+        steps=3,
+    )
+    study = Study(
+        "Test",
+        [shared.model_entry("squeezenet1_0", "random")],
+        shared.photographs(["rocket"], 32),
+        list(cases.methods(args)),
+        list(cases.metrics(args)),
+    )
+    laboratory = Laboratory()
+    (task,) = plan_of(study, laboratory).tasks
+    subject = laboratory.subject(task.model, task.fingerprint)
+    with count_passes(subject.model) as passes:
+        results = [each for each in compute(task, laboratory) if isinstance(each, CellResult)]
+    assert {each.status for each in results} == {"ok"}
+    alone = [each.forward for each in results[:: len(study.metrics)]]
+    assert alone == [62] * 3
+    # The image is classified once; two curves of three steps for each attributer and way.
+    assert passes.forward == 1 + 62 + 3 * 2 * 4
+    srg, lif, mif = (results[number].value for number in (0, 2, 4))
+    assert srg == pytest.approx(lif - mif)
+
+
+def test_a_difference_counts_where_it_is_no_chance(load):
+    report = load("smooth_edges.report")
+    column = report.Column("mean", "pixel")
+    names = [f"{number}" for number in range(12)]
+    hard, soft = (("grid", edge, "bernoulli", "mean", "60", "rise") for edge in ("hard", "soft"))
+    cells = {
+        hard: {name: 0.1 * number for number, name in enumerate(names)},
+        soft: {name: 0.1 * number + 0.2 + 0.01 * (number % 3) for number, name in enumerate(names)},
+    }
+    (line,) = report.edge_differences({column: cells})
+    assert line.told_apart == {column}
+    n, mean, low, high = line.cells[column]
+    assert n == 12 and 0.2 < low < mean < high < 0.22
+    (line,) = report.level_differences({column: cells})
+    assert line.label == "edge: soft - hard" and line.told_apart == {column}
+    few = {key: dict(list(own.items())[:3]) for key, own in cells.items()}
+    (line,) = report.edge_differences({column: few})
+    assert not line.told_apart
