@@ -14,7 +14,6 @@ from captum_ext.cli.common import INTERRUPTED, check_writable
 from captum_ext.study import (
     CellResult,
     MismatchError,
-    Plan,
     Study,
     StudyResults,
     local_cluster,
@@ -35,7 +34,6 @@ def run(
     parser: argparse.ArgumentParser,
     args: argparse.Namespace,
     study: Study,
-    plan: Plan | None = None,
 ) -> StudyResults:
     """The results of a study, which are in the folder then, with a report.
 
@@ -55,7 +53,6 @@ def run(
                 study,
                 args.out,
                 engine=None if args.workers is None else local_cluster(args.workers),
-                plan=plan,
                 extend=True,
                 on_start=on_start,
                 on_cell=on_cell,

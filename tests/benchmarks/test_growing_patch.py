@@ -20,23 +20,44 @@ PIXEL[7, 7] = 1
 
 @pytest.fixture(scope="module")
 def benchmark():
+    """Its modules by their names."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT)
-        yield importlib.import_module("benchmarks.growing_patch")
+        yield lambda name: importlib.import_module(f"benchmarks.growing_patch.{name}")
 
 
 @pytest.fixture(scope="module")
-def findings(benchmark, tmp_path_factory):
-    subject = benchmark.patched_subject("center_pixel", "imagenet", 15, 0)
-    entries, _ = benchmark.applicable(subject, "occlusion,saliency")
-    study = benchmark.make_study(entries, [EmbeddedImage("coffee")], AREAS, size=15)
-    return benchmark.findings_of(
+def cases(benchmark):
+    return benchmark("cases")
+
+
+@pytest.fixture(scope="module")
+def heat(benchmark):
+    return benchmark("heat")
+
+
+@pytest.fixture(scope="module")
+def report(benchmark):
+    return benchmark("report")
+
+
+@pytest.fixture(scope="module")
+def main(benchmark):
+    return benchmark("__main__").main
+
+
+@pytest.fixture(scope="module")
+def findings(cases, report, tmp_path_factory):
+    subject = cases.patched_subject("center_pixel", "imagenet", 15, 0)
+    entries, _ = cases.applicable(subject, "occlusion,saliency")
+    study = cases.make_study(entries, [EmbeddedImage("coffee")], AREAS, size=15)
+    return report.findings_of(
         run_study(study, tmp_path_factory.mktemp("study")), AREAS, tolerance=0.05
     )
 
 
-def test_who_shows_the_image_is_fooled_and_occlusion_is_not(benchmark, findings):
-    copies = [findings.cells[benchmark.CONTROL.name, area].ssim for area in AREAS]
+def test_who_shows_the_image_is_fooled_and_occlusion_is_not(cases, findings):
+    copies = [findings.cells[cases.CONTROL.name, area].ssim for area in AREAS]
     assert copies[1] < copies[0] < 1
     assert copies[1] < 0.9
     for area in AREAS:
@@ -50,7 +71,7 @@ def test_a_map_of_rounding_errors_is_empty_not_steady(findings):
     assert not findings.empty("occlusion")
 
 
-def test_a_score_that_moves_does_not_count(benchmark, tmp_path, monkeypatch):
+def test_a_score_that_moves_does_not_count(cases, report, tmp_path, monkeypatch):
     class Corner(nn.Module):
         """Class 1 if the corner is brighter than the normalized mean."""
 
@@ -59,25 +80,25 @@ def test_a_score_that_moves_does_not_count(benchmark, tmp_path, monkeypatch):
             return torch.stack([-corner, corner], 1)
 
     model = load_model(nn.Sequential(Corner()), size=16)
-    monkeypatch.setattr(benchmark, "_loaded", lambda *_: (model, {}))
-    entries, _ = benchmark.applicable(benchmark.patched_subject("corner", "", 0, 0), "saliency")
-    study = benchmark.make_study(entries, [EmbeddedImage("coffee")], AREAS, model="corner")
-    found = benchmark.findings_of(run_study(study, tmp_path), AREAS, tolerance=0.05)
+    monkeypatch.setattr(cases, "_loaded", lambda *_: (model, {}))
+    entries, _ = cases.applicable(cases.patched_subject("corner", "", 0, 0), "saliency")
+    study = cases.make_study(entries, [EmbeddedImage("coffee")], AREAS, model="corner")
+    found = report.findings_of(run_study(study, tmp_path), AREAS, tolerance=0.05)
     assert found.moved[10] > 0.9
     assert found.stays[10] == found.cells["saliency", 10].n == 0
 
 
-def test_the_patch_covers_its_area_and_spares_what_matters(benchmark):
+def test_the_patch_covers_its_area_and_spares_what_matters(cases):
     image, spared = torch.zeros(1, 3, 20, 20), torch.zeros(1, 1, 20, 20, dtype=torch.bool)
     spared[..., 1, 2] = True
-    gray = benchmark.patched(image, 25, spared)
+    gray = cases.patched(image, 25, spared)
     assert int((gray != image).sum()) == 3 * 99
     assert not gray[..., 1, 2].any()
-    assert torch.equal(benchmark.patched(image, 0), image)
+    assert torch.equal(cases.patched(image, 0), image)
 
 
-def test_the_class_is_that_of_the_image_without_patch(benchmark):
-    subject = benchmark.patched_subject("saturation", "imagenet", 9, 50)
+def test_the_class_is_that_of_the_image_without_patch(cases):
+    subject = cases.patched_subject("saturation", "imagenet", 9, 50)
     seen = subject.see(EmbeddedImage("coffee").read())
     aim = subject.aim(seen, "predicted")
     assert aim.target == int(subject.model(seen).argmax())
@@ -85,30 +106,30 @@ def test_the_class_is_that_of_the_image_without_patch(benchmark):
     assert not torch.equal(aim.seen, seen)
 
 
-def test_likeness_looks_where_something_is_to_be_seen(benchmark):
+def test_likeness_looks_where_something_is_to_be_seen(heat):
     moved = np.roll(PIXEL, 7)
-    assert benchmark.likeness(PIXEL, PIXEL)[:3] == (1, 1, 1)
-    different = benchmark.likeness(PIXEL, moved)
+    assert heat.likeness(PIXEL, PIXEL)[:3] == (1, 1, 1)
+    different = heat.likeness(PIXEL, moved)
     assert different.ssim < 0.3 < different.ssim_all
-    assert benchmark.likeness(PIXEL * 0, PIXEL * 0) == (1, 1, 1, 0)
-    assert benchmark.likeness(PIXEL, PIXEL * 0).ssim < 0.3
+    assert heat.likeness(PIXEL * 0, PIXEL * 0) == (1, 1, 1, 0)
+    assert heat.likeness(PIXEL, PIXEL * 0).ssim < 0.3
 
 
-def test_heat_is_scaled_so_that_one_pixel_is_white_and_rounding_black(benchmark):
+def test_heat_is_scaled_so_that_one_pixel_is_white_and_rounding_black(heat):
     values = torch.full((1, 1, 5, 5), 1e-9)
     values[0, 0, 2, 2] = -3
-    heat = benchmark.heat_of(values, floor=1e-8)
-    assert heat[2, 2] == 1
-    assert heat.sum() == 1
-    assert not benchmark.heat_of(values, floor=5).any()
+    shown = heat.heat_of(values, floor=1e-8)
+    assert shown[2, 2] == 1
+    assert shown.sum() == 1
+    assert not heat.heat_of(values, floor=5).any()
 
 
-def test_the_whole_benchmark_goes_on_where_it_stopped(benchmark, tmp_path, monkeypatch, capsys):
+def test_the_whole_benchmark_goes_on_where_it_stopped(main, tmp_path, monkeypatch, capsys):
     command = ["growing_patch", "--methods", "occlusion,lrp_z", "--size", "9", "--images", "rocket"]
     monkeypatch.setattr(sys, "argv", [*command, "--areas", "20", "--out", str(tmp_path)])
     printed = []
     for _ in range(2):
-        benchmark.main()
+        main()
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
     assert "LRP-z: it explains the logit, which every pixel moves" in printed[0]
@@ -124,9 +145,9 @@ def test_the_whole_benchmark_goes_on_where_it_stopped(benchmark, tmp_path, monke
         (["--show", "lime", "--methods", "occlusion"], "--show must be one of"),
     ],
 )
-def test_bad_arguments_end_in_one_line(benchmark, arguments, said, monkeypatch, capsys):
+def test_bad_arguments_end_in_one_line(main, arguments, said, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["growing_patch", *arguments])
     with pytest.raises(SystemExit) as ended:
-        benchmark.main()
+        main()
     assert ended.value.code == 2
     assert said in capsys.readouterr().err.splitlines()[-1]

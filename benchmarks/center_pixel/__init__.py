@@ -1,0 +1,1 @@
+"""Who finds the one pixel that decides, as images grow?"""

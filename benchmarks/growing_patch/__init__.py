@@ -1,0 +1,1 @@
+"""A gray patch grows over pixels that do not matter; the score stays. Which heat maps change?"""
