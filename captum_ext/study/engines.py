@@ -25,6 +25,7 @@ Result = CellResult | Kept
 AHEAD = 2
 #: Seconds to wait for a scheduler, and between two looks at whether there are workers.
 PATIENCE = 30
+_GONE = "the scheduler is gone; the same command goes on"
 
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,8 @@ class Cluster(Engine):
             except distributed.TimeoutError:
                 if not self.client.scheduler_info(n_workers=-1)["workers"]:
                     logger.warning("the cluster has no worker; waiting for one")
+            except CancelledError as error:
+                raise ClusterError(_GONE) from error
             else:
                 return done
 
@@ -134,7 +137,7 @@ class Cluster(Engine):
             # It has taken several workers down, for want of memory as a rule.
             return [CellResult(key, FAILED, error=one_line(error)) for key in task.keys]
         except CancelledError as error:
-            raise ClusterError("the scheduler is gone; the same command goes on") from error
+            raise ClusterError(_GONE) from error
         return results
 
 
@@ -158,7 +161,7 @@ def local_cluster(workers: int, threads: int | None = None) -> Iterator[Cluster]
         distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         distributed.Client(cluster) as client,
@@ -190,6 +193,8 @@ def joined_cluster(address: str, threads: int | None = None) -> Iterator[Cluster
 _SETTINGS = {
     # A task is at fault when it has been alone with several workers that died.
     "distributed.scheduler.allowed-failures": 5,
+    # No task waits at a worker: it would be at fault when the worker dies of another one.
+    "distributed.scheduler.worker-saturation": 1.0,
     # Torch's memory is not Dask's to count.
     "distributed.worker.memory.terminate": False,
     "distributed.worker.memory.pause": False,
