@@ -197,6 +197,8 @@ BASELINES: dict[str, Callable[..., Tensor]] = {
     "blur": blur,
     "max_distance": max_distance,
 }
+#: Those that draw.
+RANDOM = ("noise", "uniform_noise", "gaussian_noise")
 
 
 def make_baselines(name: str, inputs: Any, **settings: Any) -> Any:

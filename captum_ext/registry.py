@@ -82,9 +82,11 @@ def get_method(name: str) -> MethodSpec:
         ValueError: unknown method 'salency'; did you mean 'saliency'? ...
     """
     specs = _specs()
+    if name in specs:
+        return specs[name]
     by_key = {_key(spec.title): spec for spec in specs.values()}
     by_key |= {_key(spec.name): spec for spec in specs.values()}
-    found = specs.get(name) or by_key.get(_key(name))
+    found = by_key.get(_key(name))
     if found is not None:
         return found
     return specs[check_choice(name, "method", specs)]

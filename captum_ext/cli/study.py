@@ -10,12 +10,11 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from captum_ext.cli.common import BAD_INPUT, INTERRUPTED, bad_input, check_writable, writable
+from captum_ext.cli.common import INTERRUPTED, bad_input, check_writable, writable
 from captum_ext.study import (
     FORMATS,
     CellResult,
     InProcess,
-    MismatchError,
     Plan,
     Study,
     StudyResults,
@@ -29,9 +28,18 @@ from captum_ext.study import (
     read_study,
     run_study,
 )
+from captum_ext.study.database import FILE
 from captum_ext.study.laboratory import Laboratory
 from captum_ext.study.rehearsal import rehearse
 from captum_ext.study.report import write_report
+
+#: The exit code where no cell could be computed.
+ALL_FAILED = 1
+# What cannot be asked for without a study.
+_OF_A_STUDY = (
+    *("workers", "scheduler", "threads", "images", "weights"),
+    *("extend", "retry_failed", "dry_run"),
+)
 
 
 def add_study(commands: Any) -> None:
@@ -83,9 +91,20 @@ def add_report(commands: Any) -> None:
 
 def run_study_command(args: argparse.Namespace) -> int:
     """Computes what is missing; gives the exit code."""
+    try:
+        return _run_study(args)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run_study(args: argparse.Namespace) -> int:
     if args.study is None:
         if args.export is None:
             raise ValueError("STUDY.toml must be given, or --export, which writes what is there")
+        for option in _OF_A_STUDY:
+            if getattr(args, option):
+                raise ValueError(f"--{option.replace('_', '-')} needs a STUDY.toml")
         _export(read_results(args.out), args)
         return 0
     study = read_study(args.study, images=args.images, weights=args.weights)
@@ -95,8 +114,10 @@ def run_study_command(args: argparse.Namespace) -> int:
         laboratory = Laboratory()
         plan = plan_of(study, laboratory)
         _say_how_many(study, plan)
-        if args.dry_run:
+        # Before anything of it is in the folder, so that it can be mended.
+        if args.dry_run or not (args.out / FILE).exists():
             _say_what_it_costs(study, plan, laboratory)
+        if args.dry_run:
             return 0
         return _run(study, plan, laboratory, args)
 
@@ -109,16 +130,9 @@ def _run(study: Study, plan: Plan, laboratory: Laboratory, args: argparse.Namesp
             engine = stack.enter_context(joined_cluster(args.scheduler, args.threads))
         else:
             engine = InProcess(laboratory, args.threads)
-        bar = stack.enter_context(
-            tqdm(total=study.n_cells, unit="cell", file=sys.stderr, delay=0.1)
-        )
+        bar = stack.enter_context(tqdm(total=study.n_cells, unit="cell", file=sys.stderr))
 
         def on_start(there: int) -> None:
-            if there:
-                print(f"{there:,} cells are there already")
-            else:
-                _say_what_it_costs(study, plan, laboratory)
-            bar.unpause()
             bar.update(there)
 
         def on_cell(result: CellResult) -> None:
@@ -126,31 +140,28 @@ def _run(study: Study, plan: Plan, laboratory: Laboratory, args: argparse.Namesp
             if result.error:
                 bar.set_postfix_str(f"failed: {result.error[:60]}")
 
-        try:
-            results = run_study(
-                study,
-                args.out,
-                engine=engine,
-                retry_failed=args.retry_failed,
-                extend=args.extend,
-                plan=plan,
-                on_start=on_start,
-                on_cell=on_cell,
-            )
-        except KeyboardInterrupt:
-            bar.close()
-            print("interrupted; the same command goes on", file=sys.stderr)
-            return INTERRUPTED
-        except MismatchError as error:
-            bar.close()
-            print(f"captum-ext study: error: {error}", file=sys.stderr)
-            return BAD_INPUT
+        results = run_study(
+            study,
+            args.out,
+            engine=engine,
+            retry_failed=args.retry_failed,
+            extend=args.extend,
+            plan=plan,
+            on_start=on_start,
+            on_cell=on_cell,
+        )
         bar.update(study.n_cells - bar.n)
     print(format_leaderboard(analyze(results)))
     print(f"\nwritten to {args.out}: study.sqlite. To look at it: captum-ext report {args.out}")
     if args.export is not None:
         _export(results, args)
-    return 0
+    failed = int((results.cells["status"] == "failed").sum())
+    if failed:
+        print(
+            f"{failed:,} of {study.n_cells:,} cells failed; --retry-failed tries them again",
+            file=sys.stderr,
+        )
+    return ALL_FAILED if failed == study.n_cells else 0
 
 
 def _say_how_many(study: Study, plan: Plan) -> None:
@@ -172,6 +183,8 @@ def _say_how_many(study: Study, plan: Plan) -> None:
 def _say_what_it_costs(study: Study, plan: Plan, laboratory: Laboratory) -> None:
     estimate = rehearse(study, plan, laboratory)
     print(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
+    if estimate.refused:
+        raise ValueError("; ".join(estimate.refused))
     for problem in estimate.problems:
         print(f"note: in a rehearsal, {problem}", file=sys.stderr)
 

@@ -5,11 +5,13 @@ results are a table, and what statistics say of it.
 """
 
 from captum_ext.study.compute import CellResult
+from captum_ext.study.database import StoreError
 from captum_ext.study.definition import Study
 from captum_ext.study.engines import Cluster, Engine, InProcess, joined_cluster, local_cluster
 from captum_ext.study.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.images import (
     ArrayImage,
+    CropImage,
     EmbeddedImage,
     FileImage,
     StudyImage,
@@ -20,11 +22,11 @@ from captum_ext.study.laboratory import MismatchError
 from captum_ext.study.leaderboard import Analysis, analyze
 from captum_ext.study.leaderboard_text import format_leaderboard
 from captum_ext.study.measures import METRICS
-from captum_ext.study.plan import Plan, plan_of
+from captum_ext.study.plan import Plan
+from captum_ext.study.planner import plan_of
 from captum_ext.study.question import Question, StudyMetric
 from captum_ext.study.results import COLUMNS, MetricFacts, StudyResults
 from captum_ext.study.run import run_study
-from captum_ext.study.store import StoreError
 from captum_ext.study.study_file import read_study
 from captum_ext.study.subjects import Aim, Subject
 from captum_ext.study.table import FORMATS, attribution_files, export, read_results
@@ -38,6 +40,7 @@ __all__ = [
     "ArrayImage",
     "CellResult",
     "Cluster",
+    "CropImage",
     "EmbeddedImage",
     "Engine",
     "FileImage",

@@ -9,7 +9,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,10 @@ from captum_ext.pictures.task import only_runs
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.study.definition import decisive_versions
 from captum_ext.study.entries import MetricEntry
-from captum_ext.study.images import FileImage, mask_of
+from captum_ext.study.images import FileImage
 from captum_ext.study.laboratory import Laboratory, MismatchError, check_unchanged
 from captum_ext.study.plan import Asked, Task
-from captum_ext.study.question import Question, number_of
+from captum_ext.study.question import Question, Spared, number_of
 from captum_ext.study.subjects import Aim, Subject
 from captum_ext.study.thumbnails import map_jpeg, picture_jpeg
 
@@ -47,11 +47,11 @@ class CellResult:
     target: int | None = None
     label: str = ""
     output: str = ""
-    forward: int = 0
-    backward: int = 0
-    seconds: float = 0.0
-    metric_forward: int = 0
-    metric_seconds: float = 0.0
+    forward: int | None = None
+    backward: int | None = None
+    seconds: float | None = None
+    metric_forward: int | None = None
+    metric_seconds: float | None = None
     worker: str = ""
 
 
@@ -104,7 +104,8 @@ def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
     subject = _checked(task, laboratory)
     try:
         aim = laboratory.aim(subject, task.fingerprint, task.image, task.digest, task.target)
-        mask = None if task.mask is None else subject.see_mask(mask_of(task.mask))
+    except MismatchError:
+        raise
     except Exception as error:
         for asked in task.asked:
             yield from _failures(asked, one_line(error), traceback.format_exc())
@@ -118,14 +119,16 @@ def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
             "target": aim.target,
             "label": aim.label,
             "output": found.output,
-            "forward": found.passes.forward,
-            "backward": found.passes.backward,
-            "seconds": found.seconds,
             "worker": f"{platform.node()}:{os.getpid()}",
         }
         if found.heat is None:
             yield from _failures(asked, found.error, found.traceback, facts)
             continue
+        facts |= {
+            "forward": found.passes.forward,
+            "backward": found.passes.backward,
+            "seconds": found.seconds,
+        }
         if task.gallery or task.keep:
             yield _kept(task, asked, aim, found.heat)
         question = Question(
@@ -136,13 +139,14 @@ def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
             found.arguments,
             found.asked,
             found.heat,
-            subject.truth() if mask is None else mask,
+            task.mask,
             task.seed,
             found.references,
             found.beside,
         )
-        for metric, key in asked.metrics:
-            yield _measured(metric, key, question, found.remark, facts)
+        for metric, key, seed in asked.metrics:
+            own = replace(question, seed=seed, spared=Spared())
+            yield _measured(metric, key, own, found.remark, facts)
 
 
 def _checked(task: Task, laboratory: Laboratory) -> Subject:
@@ -151,7 +155,6 @@ def _checked(task: Task, laboratory: Laboratory) -> Subject:
     if versions != task.versions:
         raise MismatchError(f"versions must be {task.versions}; this process has {versions}")
     subject = laboratory.subject(task.model, task.fingerprint)
-    check_unchanged(task.image, task.digest)
     if task.mask is not None and task.mask_digest is not None:
         check_unchanged(FileImage(f"mask of {task.image.name}", task.mask), task.mask_digest)
     return subject
@@ -182,6 +185,8 @@ def _attribute(
             )
             if found.references is None and spec.needs & {Need.REFERENCES, Need.BACKGROUND}:
                 found.remark = "compared with noise, in want of references"
+        # To read them is no part of the method.
+        start = time.perf_counter()
         settings: Any = entry.settings
         given = settings(aim, found.references) if callable(settings) else settings
         found.arguments = {name: _tuples(value) for name, value in given.items()}
@@ -246,9 +251,10 @@ def _measured(
             key, FAILED, error=one_line(error), traceback=traceback.format_exc(), **facts
         )
     said = [" ".join(str(each.message).split()) for each in warned]
+    # What it shares with another metric costs it as much as if it were alone.
     cost: dict[str, Any] = {
-        "metric_forward": passes.forward,
-        "metric_seconds": time.perf_counter() - start,
+        "metric_forward": passes.forward + question.spared.forward,
+        "metric_seconds": time.perf_counter() - start + question.spared.seconds,
     }
     if not np.isfinite(value):
         why = "; ".join(["the metric gives no finite number", *said])
@@ -260,7 +266,7 @@ def _measured(
 def _failures(
     asked: Asked, error: str, trace: str, facts: Mapping[str, Any] | None = None
 ) -> Iterator[CellResult]:
-    for _, key in asked.metrics:
+    for _, key, _ in asked.metrics:
         yield CellResult(key, FAILED, error=error, traceback=trace, **(facts or {}))
 
 

@@ -19,7 +19,7 @@ OTHERS = "others"
 #: How many of the others each image is compared with.
 MOST_OTHERS = 6
 #: Packages whose versions decide what comes out.
-DECISIVE = ("captum_ext", "captum", "torch")
+DECISIVE = ("captum_ext", "captum", "torch", "saliency", "scikit-image")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class Study:
                 raise ValueError(f"{what} must hold at least one; got none")
             check_names([entry.name for entry in entries], what)
         for seed in self.seeds:
-            check_int(seed, "seeds", minimum=0)
+            if check_int(seed, "seeds", minimum=0) >= 2**32:
+                raise ValueError(f"seeds must be from 0 to {2**32 - 1}; got {seed}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be different numbers, at least one; got {self.seeds}")
         check_int(self.gallery, "gallery", minimum=0)
@@ -125,7 +126,7 @@ def decisive_versions() -> dict[str, str]:
 
     Example:
         >>> sorted(decisive_versions())
-        ['captum', 'captum_ext', 'torch']
+        ['captum', 'captum_ext', 'saliency', 'scikit-image', 'torch']
     """
     found = versions()
     return {name: found[name] for name in DECISIVE}

@@ -17,7 +17,7 @@ import torch
 
 from captum_ext.checks import check_int, one_line
 from captum_ext.study.compute import FAILED, CellResult, Kept, compute, compute_all
-from captum_ext.study.laboratory import Laboratory
+from captum_ext.study.laboratory import Laboratory, MismatchError
 from captum_ext.study.plan import Task
 
 Result = CellResult | Kept
@@ -25,6 +25,7 @@ Result = CellResult | Kept
 AHEAD = 2
 #: Seconds to wait for a scheduler, and between two looks at whether there are workers.
 PATIENCE = 30
+_NO_WORKER = "all workers have died, as a rule for want of memory; the same command goes on"
 _GONE = "the scheduler is gone; the same command goes on"
 
 
@@ -82,10 +83,12 @@ class Cluster(Engine):
     Args:
         client: a ``dask.distributed.Client``.
         threads: of torch in each worker; None leaves them as they are.
+        fixed: no worker will join it later.
     """
 
-    def __init__(self, client: Any, threads: int | None = None) -> None:
+    def __init__(self, client: Any, threads: int | None = None, *, fixed: bool = False) -> None:
         self.client = client
+        self.fixed = fixed
         self.threads = None if threads is None else check_int(threads, "threads", minimum=1)
 
     def run(self, next_task: Callable[[], Task | None]) -> Iterator[tuple[Task, Result | None]]:
@@ -121,6 +124,8 @@ class Cluster(Engine):
                 done: set[Any] = distributed.wait(futures, PATIENCE, "FIRST_COMPLETED").done
             except distributed.TimeoutError:
                 if not self.client.scheduler_info(n_workers=-1)["workers"]:
+                    if self.fixed:
+                        raise ClusterError(_NO_WORKER) from None
                     logger.warning("the cluster has no worker; waiting for one")
             except CancelledError as error:
                 raise ClusterError(_GONE) from error
@@ -138,6 +143,11 @@ class Cluster(Engine):
             return [CellResult(key, FAILED, error=one_line(error)) for key in task.keys]
         except CancelledError as error:
             raise ClusterError(_GONE) from error
+        except MismatchError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {one_line(error)}"
+            raise ClusterError(f"a worker failed, {what}; the same command goes on") from error
         return results
 
 
@@ -166,12 +176,16 @@ def local_cluster(workers: int, threads: int | None = None) -> Iterator[Cluster]
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        yield Cluster(client, threads)
+        yield Cluster(client, threads, fixed=True)
 
 
 @contextmanager
 def joined_cluster(address: str, threads: int | None = None) -> Iterator[Cluster]:
     """The cluster of a scheduler that runs already (``dask scheduler``).
+
+    Its workers must have the same versions, and reach models and images by the same paths. Whether
+    a task is to blame for the death of its worker, the scheduler's own configuration says
+    (``distributed.scheduler.allowed-failures``, ``worker-saturation``).
 
     Args:
         address: of the scheduler, as ``tcp://127.0.0.1:8786``.

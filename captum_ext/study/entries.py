@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from torch import Tensor, nn
 
 from captum_ext.attr import SegmentPerturbation
+from captum_ext.baselines import BASELINES, RANDOM
 from captum_ext.checks import check_choice
 from captum_ext.exam import make_model
 from captum_ext.explanation import accepted_arguments
@@ -18,15 +19,17 @@ from captum_ext.models import load_model
 from captum_ext.pictures import OUTPUTS
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec, Need
-from captum_ext.study.digest import digest_of_bytes, digest_of_tensor
-from captum_ext.study.measures import METRICS
+from captum_ext.study.measures import METRICS, PERTURBERS
+from captum_ext.study.plain import plain, source
+from captum_ext.study.question import OUTPUTS as METRIC_OUTPUTS
 from captum_ext.study.question import StudyMetric
 from captum_ext.study.results import MetricFacts
 from captum_ext.study.subjects import Aim, ClassifierSubject, ExamSubject, Subject
 
 #: Settings that depend on the image: ``settings(aim, references)``.
 Settings = Mapping[str, Any] | Callable[[Aim, Tensor | None], Mapping[str, Any]]
-_NOISE = ("uniform_noise", "gaussian_noise")
+#: Distributions whose versions are in every key.
+_OURS = ("captum_ext", "captum")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class MethodEntry:
     def __post_init__(self) -> None:
         spec = as_spec(self.method)
         check_choice(self.output, "output", OUTPUTS)
+        if self.baseline is not None:
+            check_choice(self.baseline, "baseline", BASELINES)
         object.__setattr__(self, "name", self.name or spec.name)
         if not self.title:
             title = spec.title if self.name == spec.name else self.name
@@ -119,8 +124,11 @@ class MethodEntry:
     def draws(self) -> bool:
         """Whether it depends on the seed."""
         spec = self.spec
-        noise = self.baseline in _NOISE or callable(self.settings)
-        return spec.stochastic or noise or bool(spec.needs & {Need.REFERENCES, Need.BACKGROUND})
+        if spec.stochastic or callable(self.settings):
+            return True
+        baselines = self.settings.get("baselines")
+        noise = self.baseline in RANDOM or (isinstance(baselines, str) and baselines in RANDOM)
+        return noise or bool(spec.needs & {Need.REFERENCES, Need.BACKGROUND})
 
     def check(self, model: nn.Module, layer: nn.Module | None) -> None:
         """Refuses settings that the method does not take.
@@ -165,10 +173,12 @@ class MethodEntry:
     def as_dict(self) -> dict[str, Any]:
         """All that it depends on, as plain values."""
         spec = self.spec
+        foreign = spec.origin not in _OURS
         return {
             "method": spec.name,
-            "class": f"{spec.attribution.__module__}.{spec.attribution.__qualname__}",
-            "build": plain(spec.build),
+            "class": source(spec.attribution) if foreign else spec.attribution.__qualname__,
+            "version": _version_of(spec.origin) if foreign else None,
+            "build": plain([spec.build, spec.defaults, spec.references]),
             "output": self.output,
             "baseline": self.baseline,
             "layer": self.layer,
@@ -205,6 +215,9 @@ class MetricEntry:
         if known.settings is not None:
             for setting in self.settings:
                 check_choice(setting, f"setting of {known.name}", sorted(known.settings))
+            for setting, choices in (("perturber", PERTURBERS), ("output", METRIC_OUTPUTS)):
+                if isinstance(self.settings.get(setting), str):
+                    check_choice(self.settings[setting], setting, choices)
 
     @property
     def known(self) -> StudyMetric:
@@ -233,40 +246,8 @@ class MetricEntry:
         }
 
 
-def plain(value: Any) -> Any:
-    """A setting as JSON has it; what JSON has no word for, as a text that tells it from others.
-
-    Example:
-        >>> plain({"strides": (3, 4)}), plain(len)
-        ({'strides': [3, 4]}, 'builtins.len')
-    """
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        parts = [plain(each) for each in value]
-        # The order of a set differs from process to process.
-        return parts if isinstance(value, list | tuple) else sorted(parts, key=repr)
-    if isinstance(value, Tensor):
-        return f"tensor {digest_of_tensor(value)}"
-    if isinstance(value, partial):
-        return {"function": plain(value.func), "with": plain([value.args, value.keywords])}
-    return _function(value) if hasattr(value, "__qualname__") else _object(value)
-
-
-def _object(value: Any) -> str:
-    kind, text = f"{type(value).__module__}.{type(value).__qualname__}", repr(value)
-    # An address in memory tells nothing.
-    return kind if " at 0x" in text else f"{kind}: {text}"
-
-
-def _function(function: Any) -> str:
-    """Where a function is written, and a digest of what is written there."""
-    place = f"{function.__module__}.{function.__qualname__}"
+def _version_of(distribution: str) -> str | None:
     try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        return place
-    bound = [plain(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
-    return f"{place} {digest_of_bytes(source.encode(), repr(bound).encode())[:12]}"
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

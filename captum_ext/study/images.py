@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_ext.checks import one_line
+from captum_ext.checks import check_int, one_line
 from captum_ext.image_files import EMBEDDED, find_images, open_image, read_image
 from captum_ext.study.digest import digest_of_bytes, digest_of_tensor
+
+#: How a source begins that stands for crops of the embedded photographs; their number follows.
+CROPS = "crops:"
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,59 @@ class TensorImage(StudyImage):
         return digest_of_tensor(self.pixels)
 
 
+@dataclass(frozen=True)
+class CropImage(StudyImage):
+    """A square of an embedded photograph.
+
+    Args:
+        source: one of :data:`captum_ext.image_files.EMBEDDED`.
+        box: top, left, and the pixels of a side.
+
+    Example:
+        >>> CropImage("eye", "chelsea", (90, 180, 64)).read().shape
+        torch.Size([3, 64, 64])
+    """
+
+    source: str
+    box: tuple[int, int, int]
+
+    def read(self) -> Tensor:
+        top, left, side = self.box
+        return read_image(self.source)[:, top : top + side, left : left + side]
+
+    def digest(self) -> str:
+        return digest_of_tensor(self.read())
+
+
+def crops(count: int, seed: int = 0) -> list[StudyImage]:
+    """Squares of the embedded photographs, a quarter to a half of their height, in turn.
+
+    Crops of four photographs are not as different as photographs: they show how a study works, and
+    prove nothing about others.
+
+    Example:
+        >>> [image.name for image in crops(5)]
+        ['astronaut_0', 'chelsea_0', 'coffee_0', 'rocket_0', 'astronaut_1']
+    """
+    draw = np.random.default_rng(seed)
+    found: list[StudyImage] = []
+    for number in range(check_int(count, "crops", minimum=1)):
+        source = EMBEDDED[number % len(EMBEDDED)]
+        width, height = open_image(source).size
+        side = int(draw.integers(height // 4, height // 2, endpoint=True))
+        top, left = (int(draw.integers(0, most - side, endpoint=True)) for most in (height, width))
+        name = f"{source}_{number // len(EMBEDDED)}"
+        found.append(CropImage(name, source, (top, left, side)))
+    return found
+
+
 def study_images(sources: Sequence[str], folder: Path) -> list[StudyImage]:
     """The images that sources stand for.
 
     Args:
-        sources: files, folders, ``.npz`` files and names of
-            :data:`captum_ext.image_files.EMBEDDED`.
+        sources: files, folders, ``.npz`` files, names of
+            :data:`captum_ext.image_files.EMBEDDED`, and ``"crops:N"``, of which :func:`crops` makes
+            N images.
         folder: that relative paths start from.
 
     Returns:
@@ -145,10 +195,12 @@ def study_images(sources: Sequence[str], folder: Path) -> list[StudyImage]:
         path = folder / source
         if source in EMBEDDED and not path.exists():
             found.append(EmbeddedImage(source))
+        elif source.startswith(CROPS) and source[len(CROPS) :].isdecimal():
+            found += crops(int(source[len(CROPS) :]))
         elif path.suffix.lower() == ".npz" and path.is_file():
             found += _of_npz(path)
         else:
-            new = [Path(file).absolute() for file in find_images(path)]
+            new = [Path(file).resolve() for file in find_images(path)]
             files += [file for file in new if file not in files]
     found += [FileImage(name, path) for name, path in zip(_names(files), files, strict=True)]
     if not found:
@@ -170,6 +222,8 @@ def check_names(names: Sequence[str], what: str) -> None:
         ValueError: images must have names of their own; got 'cat' 2 times
     """
     for name, count in Counter(names).items():
+        if not name.strip() or not name.isprintable():
+            raise ValueError(f"{what} must have names of letters on one line; got {name!r}")
         if count > 1:
             raise ValueError(f"{what} must have names of their own; got {name!r} {count} times")
 
@@ -221,6 +275,8 @@ def _arrays(path: Path, _: int) -> tuple[np.ndarray, np.ndarray | None]:
             labels = arrays["labels"] if "labels" in names else None
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise ValueError(f"images {str(path)!r} cannot be read: {one_line(error)}") from error
+    if not isinstance(images, np.ndarray):
+        raise ValueError(f"images of {str(path)!r} must be an array; got {type(images).__name__}")
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or (*images.shape, 1)[3] not in (1, 3):
         raise ValueError(
             f"images of {str(path)!r} must be [N, H, W, 3] or [N, H, W] of uint8; got "

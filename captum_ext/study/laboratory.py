@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from captum_ext.study.subjects import Aim, Subject
 MOST_MODELS = 2
 
 
-class MismatchError(RuntimeError):
+class MismatchError(ValueError):
     """A process has other versions, another model or another image than the study."""
 
 
@@ -34,7 +35,7 @@ class Laboratory:
     def __init__(self) -> None:
         self._subjects: OrderedDict[str, Subject] = OrderedDict()
         self._aims: dict[tuple[str, str, int | str], Aim] = {}
-        self._references: dict[tuple[str, ...], Tensor] = {}
+        self._references: dict[tuple[str, ...], Tensor | None] = {}
 
     def load(self, entry: ModelEntry) -> tuple[Subject, str]:
         """The model of an entry, and its fingerprint."""
@@ -65,9 +66,11 @@ class Laboratory:
 
         Raises:
             ValueError: an image that cannot be read, or a class that the model does not have.
+            MismatchError: the image has another digest.
         """
         key = (fingerprint, digest, target)
         if key not in self._aims:
+            check_unchanged(image, digest)
             self._aims = {key: subject.aim(subject.see(image.read()), target)}
         return self._aims[key]
 
@@ -80,6 +83,8 @@ class Laboratory:
     ) -> Tensor | None:
         """What the model sees of other images, ``[R, C, h, w]``; None where there are none.
 
+        One that cannot be read is left out.
+
         Raises:
             MismatchError: an image has another digest.
         """
@@ -89,7 +94,11 @@ class Laboratory:
         if key not in self._references:
             for image, digest in zip(images, digests, strict=True):
                 check_unchanged(image, digest)
-            self._references = {key: torch.cat([subject.see(each.read()) for each in images])}
+            seen = []
+            for image in images:
+                with suppress(ValueError):
+                    seen.append(subject.see(image.read()))
+            self._references = {key: torch.cat(seen) if seen else None}
         return self._references[key]
 
 

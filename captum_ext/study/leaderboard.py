@@ -18,6 +18,7 @@ import numpy.typing as npt
 from captum_ext.study.ranks import Agreement, average_ranks, rank_agreement
 from captum_ext.study.results import Direction, StudyResults
 from captum_ext.study.statistics import (
+    SINGLE_PRECISION,
     Array,
     Comparison,
     Interval,
@@ -30,8 +31,6 @@ Place = Literal["best", "among the best", ""]
 
 #: A corrected p below which a difference counts.
 ALPHA = 0.05
-#: Part of a metric's largest value by which values differ that are the same but for rounding.
-ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,10 @@ class Standing:
         rank: the average rank, 1 for the best, over the ``n_ranked`` images where every method has
             a value; NaN for a metric without direction.
         place: ``"best"``, if it is significantly better than every other method. ``"among the
-            best"``, if it is not significantly worse than the best mean, and some method is. Empty
-            for others, and for all where nothing is told apart. The best mean is one over at least
-            half of the images, of a method that is not significantly worse than another.
+            best"``, if it is significantly worse than none, and some method is worse than the best
+            mean. Empty for others, and for all where nothing is told apart. The best mean is one
+            over at least half of the images, of a method that is not significantly worse than
+            another.
         note: what to know before comparing it with the others: a mean over other images.
     """
 
@@ -147,11 +147,10 @@ def analyze(
     for m, model in enumerate(results.models):
         for k, (metric, facts) in enumerate(results.metrics.items()):
             table = grid.values[m, k]
-            compared = _without_rounding(table)
             options: dict[str, Any] = {"confidence": confidence, "n_resamples": n_resamples}
             intervals = mean_intervals(table, **options, seed=seed)
-            pairs = compare_pairs(compared, methods, **options, seed=seed)
-            ranks = average_ranks(compared, higher=facts.direction == "higher")
+            pairs = compare_pairs(table, methods, **options, seed=seed)
+            ranks = average_ranks(_without_rounding(table), higher=facts.direction == "higher")
             places = _places(dict(zip(methods, intervals, strict=True)), pairs, facts.direction)
             comparisons[model, metric], friedman[model, metric] = pairs, ranks.p
             ranked = facts.direction != "none"
@@ -224,13 +223,9 @@ class _Grid:
 
 
 def _without_rounding(values: Array) -> Array:
-    """Values ``[images, methods]`` of a metric that differ by rounding only, as the same.
-
-    Else a method would be ahead of another on every image by the last bit of single precision, and
-    no test could tell that from a difference.
-    """
-    largest = np.max(np.abs(values), where=~np.isnan(values), initial=0.0)
-    step = ROUNDING * largest or 1.0
+    """Values with the digits that single precision has, so that ranks do not go by the others."""
+    exponent = np.floor(np.log10(np.maximum(np.abs(values), np.finfo(np.float64).tiny)))
+    step = 10.0 ** (exponent + 1) * SINGLE_PRECISION
     return np.asarray(np.round(values / step) * step)
 
 
@@ -245,9 +240,9 @@ def _codes(results: StudyResults, column: str, known: list[str]) -> npt.NDArray[
 
 
 def _costs(results: StudyResults) -> list[Cost]:
-    # An attribution stands beside every metric. Some may have failed, so take what is known of it.
+    # An attribution stands beside every metric; one that failed has no costs.
     columns = ["forward", "backward", "seconds"]
-    cells = results.cells[results.cells[columns].notna().any(axis=1)]
+    cells = results.cells[results.cells[columns].notna().all(axis=1)]
     keys = ["model", "method", "image", "seed"]
     cells = cells.drop_duplicates(keys)[[*keys, *columns, "output"]]
     cells = cells.astype(dict.fromkeys(columns, float))
@@ -295,7 +290,7 @@ def _places(
     equal = [
         method
         for method in rest
-        if method not in worse and common[frozenset((leader, method))] >= fewest_images(2, ALPHA)
+        if not better[method] and common[frozenset((leader, method))] >= fewest_images(2, ALPHA)
     ]
     return dict.fromkeys([leader, *equal], "among the best")
 

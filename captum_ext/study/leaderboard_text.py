@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from captum_ext.results import aligned
-from captum_ext.study.leaderboard import ALPHA, ROUNDING, Analysis, Cost, Place, Standing
+from captum_ext.study.leaderboard import ALPHA, Analysis, Cost, Place, Standing
 from captum_ext.study.results import Direction
-from captum_ext.study.statistics import fewest_images
+from captum_ext.study.statistics import SINGLE_PRECISION, fewest_images
 
 #: Characters of a table's line, beyond which it goes on in a second table.
 WIDTH = 140
@@ -74,7 +74,7 @@ def _lines(columns: list[list[str]]) -> list[str]:
 
 
 def _metric_column(standings: Sequence[Standing]) -> list[str]:
-    least = ROUNDING * max((abs(each.mean) for each in standings if each.n), default=0.0)
+    least = SINGLE_PRECISION * max((abs(each.mean) for each in standings if each.n), default=0.0)
     widths = [each.high - each.low for each in standings if each.high - each.low > least]
     # Two digits of an interval's width: more of the mean is not known.
     decimals = min(6, max(0, 1 - math.floor(math.log10(np.median(widths))))) if widths else 3
@@ -146,7 +146,7 @@ def _legend(analysis: Analysis) -> list[str]:
     if "best" in used:
         lines.append("* best: better than every other method.")
     if "among the best" in used:
-        lines.append("+ among the best: not told apart from the best mean, and others are worse.")
+        lines.append("+ among the best: worse than none, and others are worse than the best mean.")
     lines.append(
         f"Better and worse: p < {ALPHA:g}, sign-flip test of the differences on each image, Holm's "
         "correction over all pairs of methods by a metric."

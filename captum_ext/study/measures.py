@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,8 +14,9 @@ from captum_ext import metrics
 from captum_ext.baselines import blur
 from captum_ext.checks import check_choice
 from captum_ext.exam import KnownModel, rounding_error, score
+from captum_ext.forward import count_passes
 from captum_ext.perturbation import Perturber, SolidColor, Transformed
-from captum_ext.study.question import Measure, Question, StudyMetric
+from captum_ext.study.question import Measure, Question, Spared, StudyMetric
 
 #: What stands for what is removed, by name; a number is a gray level in [0, 1].
 PERTURBERS: dict[str, Callable[[], Perturber]] = {
@@ -36,12 +38,19 @@ def _curves(question: Question, settings: Mapping[str, Any]) -> metrics.Occlusio
     """LIF's and MIF's curves, which metrics with the same settings share."""
     chosen = dict(settings)
     normalize = chosen.pop("normalize", False)
-    key = "curves " + json.dumps(chosen, sort_keys=True, default=repr)
-    if key not in question.memory:
-        question.memory[key] = question.call(
-            metrics.occlusion_curves, _with_perturber(chosen), generator=question.seed
-        )
-    curves: metrics.OcclusionCurves = question.memory[key]
+    key = f"curves {question.seed} " + json.dumps(chosen, sort_keys=True, default=repr)
+    if key in question.memory:
+        curves, cost = question.memory[key]
+        question.spared.forward += cost.forward
+        question.spared.seconds += cost.seconds
+    else:
+        start = time.perf_counter()
+        with count_passes(question.subject.counted) as passes:
+            curves = question.call(
+                metrics.occlusion_curves, _with_perturber(chosen), generator=question.seed
+            )
+        cost = Spared(passes.forward, time.perf_counter() - start)
+        question.memory[key] = curves, cost
     return curves.normalized() if normalize else curves
 
 
@@ -65,7 +74,8 @@ def _mif(question: Question, settings: Mapping[str, Any]) -> Tensor:
 
 
 def _srg(question: Question, settings: Mapping[str, Any]) -> Tensor:
-    return _lif(question, settings) - _mif(question, settings)
+    curves = _curves(question, settings)
+    return curves.lif.mean(1) - curves.mif.mean(1)
 
 
 def _stepwise(metric: Callable[..., Tensor]) -> Measure:
@@ -95,9 +105,10 @@ def _plain(metric: Callable[..., Tensor]) -> Measure:
 
 def _localized(metric: Callable[..., Tensor]) -> Measure:
     def measure(question: Question, settings: Mapping[str, Any]) -> Tensor:
-        if question.mask is None:
+        mask = question.mask
+        if mask is None:
             raise ValueError("there is no mask of this image")
-        result: Tensor = question.call(metric, settings, mask=question.mask)
+        result: Tensor = question.call(metric, settings, mask=mask)
         return result
 
     return measure
@@ -296,8 +307,9 @@ METRICS: dict[str, StudyMetric] = {
             "shapley_agreement",
             "Agreement with Shapley",
             "higher",
-            "cosine similarity to the exact Shapley values, which exam models know",
+            "cosine similarity to the exact Shapley values against black, which exam models know",
             _shapley_agreement,
+            needs_exam=True,
         ),
     )
 }

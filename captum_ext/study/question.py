@@ -8,18 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from captum_ext.checks import check_choice
 from captum_ext.explanation import explain
+from captum_ext.forward import count_passes
 from captum_ext.spec import MethodSpec
+from captum_ext.study.images import mask_of
 from captum_ext.study.results import Direction, MetricFacts
 from captum_ext.study.subjects import Aim, Subject
 
 #: Which output of the model metrics look at.
 OUTPUTS = ("probability", "logit")
+
+
+@dataclass
+class Spared:
+    """What a metric did not have to ask again, or asked a copy of the model."""
+
+    forward: int = 0
+    seconds: float = 0.0
 
 
 @dataclass
@@ -31,11 +43,12 @@ class Question:
         spec, layer, arguments: the method, and how it was asked.
         asked: the model as the method saw it.
         attribution: ``[1, C, h, w]``.
-        mask: of the object, ``[1, 1, h, w]``; None where there is none.
+        mask_file: shows where the object is; None where there is none.
         seed: of what is drawn.
         references: images that the method compared with, ``[R, C, h, w]``; None where it did not.
         beside: what the method was told to return beside the attribution, as a convergence delta.
         memory: what metrics of the same attribution share.
+        spared: passes and seconds that are the metric's, too, but were not its model's.
     """
 
     subject: Subject
@@ -45,11 +58,23 @@ class Question:
     arguments: Mapping[str, Any]
     asked: nn.Module
     attribution: Tensor
-    mask: Tensor | None
+    mask_file: Path | None
     seed: int
     references: Tensor | None = None
     beside: Sequence[Any] = ()
     memory: dict[str, Any] = field(default_factory=dict)
+    spared: Spared = field(default_factory=Spared)
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Where the object is, ``[1, 1, h, w]``; None where that is not known.
+
+        Raises:
+            ValueError: a file that cannot be read.
+        """
+        if self.mask_file is None:
+            return self.subject.truth()
+        return self.subject.see_mask(mask_of(self.mask_file))
 
     def call(self, metric: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
         """A metric of :mod:`captum_ext.metrics`, on the output that ``settings`` chooses."""
@@ -66,17 +91,20 @@ class Question:
             # The same layer of a copy.
             names = {id(module): name for name, module in self.asked.named_modules()}
             layer = model.get_submodule(names[id(layer)])
-        result: Any = explain(
-            model,
-            image,
-            target,
-            self.spec,
-            layer=layer,
-            references=self.references,
-            resolution=self.subject.resolution,
-            generator=self.seed,
-            arguments=self.arguments,
-        )
+        with count_passes(model) as passes:
+            result: Any = explain(
+                model,
+                image,
+                target,
+                self.spec,
+                layer=layer,
+                references=self.references,
+                resolution=self.subject.resolution,
+                generator=self.seed,
+                arguments=self.arguments,
+            )
+        if self.subject.counted not in model.modules():
+            self.spared.forward += passes.forward
         attribution: Tensor = result[0] if isinstance(result, tuple) else result
         return attribution
 
@@ -94,6 +122,7 @@ class StudyMetric:
         settings: which there are; None: any.
         stochastic: draws random numbers, unless it is told otherwise.
         needs_mask: wants to know where the object is.
+        needs_exam: wants a model whose answer is known.
     """
 
     name: str
@@ -104,6 +133,7 @@ class StudyMetric:
     settings: frozenset[str] | None = frozenset()
     stochastic: bool = False
     needs_mask: bool = False
+    needs_exam: bool = False
 
     def facts(self, name: str, title: str | None = None) -> MetricFacts:
         """What a reader must know of it, under the name that a study gives it."""
@@ -122,7 +152,7 @@ def number_of(result: Any) -> float:
     """
     if isinstance(result, Tensor) and result.numel() == 1:
         return float(result.detach())
-    if isinstance(result, int | float):
+    if isinstance(result, Real):
         return float(result)
     what = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
     raise ValueError(f"a metric must give one number; got {what}")

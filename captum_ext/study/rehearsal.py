@@ -9,7 +9,7 @@ from torch import Tensor
 
 from captum_ext.study.compute import FAILED, CellResult, compute
 from captum_ext.study.definition import Study
-from captum_ext.study.entries import ModelEntry
+from captum_ext.study.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.images import StudyImage
 from captum_ext.study.laboratory import Laboratory
 from captum_ext.study.plan import Plan, Task
@@ -23,11 +23,13 @@ class Estimate:
     Attributes:
         forward, backward: examples through the models, about.
         problems: what failed in the rehearsal, a line each; as a rule it fails in the study, too.
+        refused: those that name one of the settings.
     """
 
     forward: int = 0
     backward: int = 0
     problems: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
 
 def rehearse(study: Study, plan: Plan, laboratory: Laboratory) -> Estimate:
@@ -61,6 +63,13 @@ def rehearse(study: Study, plan: Plan, laboratory: Laboratory) -> Estimate:
         for problem in dict.fromkeys(estimate.problems)
         if not any(problem.partition(": ")[2] in note for note in plan.notes)
     ]
+    entries: list[MethodEntry | MetricEntry] = [*study.methods, *study.metrics]
+    given = {each.name: each.settings for each in entries if not callable(each.settings)}
+    for problem in estimate.problems:
+        names, _, error = problem.partition(": ")
+        settings = [name for each in names.split(", ") for name in given.get(each, ())]
+        if any(name in error for name in settings):
+            estimate.refused.append(problem)
     return estimate
 
 
@@ -78,14 +87,14 @@ def _rehearse(tasks: list[Task], laboratory: Laboratory, estimate: Estimate) -> 
         names = {
             key: (asked.entry.name, metric.name)
             for asked in task.asked
-            for metric, key in asked.metrics
+            for metric, key, _ in asked.metrics
         }
         for result in compute(task, stage):
             if not isinstance(result, CellResult):
                 continue
             method, metric = names[result.key]
-            attributions[method] = result.forward, result.backward
-            metrics[method, metric] = result.metric_forward
+            attributions[method] = result.forward or 0, result.backward or 0
+            metrics[method, metric] = result.metric_forward or 0
             if result.status == FAILED:
                 # Without an output, there was no attribution to be measured.
                 what = f"{method}, {metric}" if result.output and result.forward else method
@@ -96,7 +105,7 @@ def _rehearse(tasks: list[Task], laboratory: Laboratory, estimate: Estimate) -> 
             estimate.forward += forward
             estimate.backward += backward
             estimate.forward += sum(
-                metrics.get((asked.entry.name, metric.name), 0) for metric, _ in asked.metrics
+                metrics.get((asked.entry.name, metric.name), 0) for metric, _, _ in asked.metrics
             )
 
 

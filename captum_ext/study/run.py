@@ -11,9 +11,10 @@ from captum_ext.results import versions
 from captum_ext.study.compute import CellResult
 from captum_ext.study.definition import Study
 from captum_ext.study.engines import Engine, InProcess, Waiting
-from captum_ext.study.entries import plain
 from captum_ext.study.laboratory import Laboratory
-from captum_ext.study.plan import Plan, Task, plan_of
+from captum_ext.study.plain import plain
+from captum_ext.study.plan import Plan, Task
+from captum_ext.study.planner import plan_of
 from captum_ext.study.results import StudyResults
 from captum_ext.study.store import Store
 from captum_ext.study.table import read_results

@@ -31,6 +31,8 @@ Array = npt.NDArray[np.float64]
 
 #: Differences of sums that rounding alone can make, relative to what was added up.
 ROUNDING = 1e-12
+#: Two values' difference, relative to the larger one, that is rounding in single precision.
+SINGLE_PRECISION = 1e-6
 #: Numbers of an array that is held at once.
 CHUNK = 2**22
 #: Flips of signs, if not all: the corrected p can be 1 / 200 however many pairs are corrected for.
@@ -173,10 +175,11 @@ def sign_flip_test(values: npt.ArrayLike, *, seed: int = 0) -> Array:
     Then an image's difference is as likely with the other sign. ``p`` is the share of all signs,
     the observed ones among them, whose mean is at least as far from 0 as the observed mean. Up to
     14 images (more for many methods) all are tried: p is exact, and at least ``2 ** (1 - n)``.
-    Beyond, :data:`FLIPS` or more are drawn, and p is still valid. Differences of 0 need no rule, as
-    no flip changes them; only zeros give 1. Taken as a test of equal means, differences as skewed
-    as an exponential's are rejected in 8 to 10 % instead of 5 % with 10 to 30 images, and in 5 %
-    from 60 on. Returns ``[n_pairs]`` as ``itertools.combinations``, NaN below two common images.
+    Beyond, :data:`FLIPS` or more are drawn, and p is still valid. Differences of 0, as which those
+    below :data:`SINGLE_PRECISION` count, need no rule, as no flip changes them; only zeros give 1.
+    Taken as a test of equal means, differences as skewed as an exponential's are rejected in 8 to
+    10 % instead of 5 % with 10 to 30 images, and in 5 % from 60 on. Returns ``[n_pairs]`` as
+    ``itertools.combinations``, NaN below two common images.
 
     Example:
         >>> sign_flip_test([[3.0, 1.0], [2.0, 1.0], [3.0, 0.0]])
@@ -194,10 +197,13 @@ def sign_flip_test(values: npt.ArrayLike, *, seed: int = 0) -> Array:
     # What all methods share on an image cancels; without it, differences lose no digits.
     centered = (table - np.nanmean(table, axis=1, keepdims=True)).T
     differences = np.nan_to_num(centered[first] - centered[second])  # [n_tested, n_images]
+    larger = np.fmax(np.abs(table[:, first]), np.abs(table[:, second])).T
+    alike = np.abs(differences) <= SINGLE_PRECISION * np.nan_to_num(larger)
+    differences[alike] = 0.0
     size = np.nan_to_num(np.abs(centered)).sum(axis=1)
     observed = np.abs(differences.sum(axis=1))
     bound = (observed - ROUNDING * (size[first] + size[second]))[:, None]
-    complete = present[:, np.concatenate([first, second])].all()
+    complete = present[:, np.concatenate([first, second])].all() and not alike.any()
     hits, total = np.zeros(len(first), dtype=np.int64), 0
     for signs in _signs(len(table), len(p), seed):
         if complete:  # The same with a product for each method, instead of each pair.

@@ -11,7 +11,7 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from io import BytesIO
@@ -22,17 +22,12 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from captum_ext.checks import one_line
 from captum_ext.study.compute import CellResult, Kept
+from captum_ext.study.database import FILE, FORMAT, check_format, connect, explained, is_made
 from captum_ext.study.differences import differences
 from captum_ext.study.plan import Plan, Task
 
-FILE = "study.sqlite"
 ATTRIBUTIONS = "attributions"
-#: Of the tables below; another number is another program's.
-FORMAT = 1
-#: Seconds to wait for another process's transaction.
-PATIENCE = 60.0
 _RESULT = tuple(each.name for each in fields(CellResult))
 _TABLES = f"""
 CREATE TABLE study (
@@ -52,10 +47,6 @@ CREATE TABLE kept (key TEXT PRIMARY KEY, picture BLOB, drawn BLOB);
 CREATE TABLE claims (task TEXT PRIMARY KEY, owner TEXT NOT NULL);
 PRAGMA user_version = {FORMAT};
 """
-
-
-class StoreError(OSError):
-    """The file cannot be read or written; what is in it stays as it is."""
 
 
 class Store:
@@ -87,11 +78,11 @@ class Store:
         self.folder = folder
         self.owner = uuid.uuid4().hex
         self._lock: FileLock | None = None
-        with _explained(folder):
+        with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._database = _connect(folder / FILE)
+            self._database = connect(folder / FILE)
         try:
-            with _explained(folder):
+            with explained(folder):
                 self._prepare(plan, about, extend)
                 self._lock = _lock_of(folder, self.owner)
                 self._lock.acquire(timeout=0)
@@ -109,8 +100,10 @@ class Store:
         with self._writing():
             # Asked again: another process may have been at it.
             if self._is_of(plan, extend):
+                # Titles and paths may have changed, which determine nothing.
+                self._database.execute("UPDATE study SET about = ?", (json.dumps(about),))
                 return
-            if not _is_made(self._database):
+            if not is_made(self._database):
                 for statement in _TABLES.split(";"):
                     self._database.execute(statement)
             self._write_plan(plan, about)
@@ -121,15 +114,15 @@ class Store:
         Raises:
             ValueError: they are another one's, which is not to be extended.
         """
-        if not _is_made(self._database):
+        if not is_made(self._database):
             return False
-        _check_format(self._database, self.folder)
+        check_format(self._database, self.folder)
         (there,) = self._database.execute("SELECT identity FROM study").fetchone()
         found = list(differences(json.loads(there), json.loads(json.dumps(plan.identity))))
         if found and not extend:
             raise ValueError(
                 f"out {str(self.folder)!r} holds another study, which differs in "
-                f"{'; '.join(found)}. Take another folder"
+                f"{'; '.join(found)}. Take another folder, or extend this one (--extend)"
             )
         return not found
 
@@ -143,7 +136,7 @@ class Store:
             key: asked.key
             for task in plan.tasks
             for asked in task.asked
-            for _, key in asked.metrics
+            for _, key, _ in asked.metrics
         }
         self._database.execute("DELETE FROM plan")
         self._database.executemany(
@@ -157,18 +150,18 @@ class Store:
     def known(self, keys: Sequence[str]) -> set[str]:
         """Those of some keys whose cells are there."""
         marks = ", ".join("?" * len(keys))
-        with _explained(self.folder):
+        with explained(self.folder):
             rows = self._database.execute(f"SELECT key FROM cells WHERE key IN ({marks})", keys)
             return {key for (key,) in rows}
 
     def all_known(self) -> set[str]:
         """The keys of all cells that are there."""
-        with _explained(self.folder):
+        with explained(self.folder):
             return {key for (key,) in self._database.execute("SELECT key FROM cells")}
 
     def add(self, result: CellResult | Kept) -> None:
         """Stores a cell, or what is kept of an attribution, in a transaction of its own."""
-        with _explained(self.folder):
+        with explained(self.folder):
             if isinstance(result, Kept):
                 self._keep(result)
                 return
@@ -202,7 +195,7 @@ class Store:
 
     def claim(self, task: Task) -> bool:
         """Whether this process may work on a task: no living one does."""
-        with _explained(self.folder), self._writing():
+        with explained(self.folder), self._writing():
             row = self._database.execute(
                 "SELECT owner FROM claims WHERE task = ?", (task.key,)
             ).fetchone()
@@ -215,14 +208,14 @@ class Store:
 
     def release(self, task: Task) -> None:
         """Gives up a claim."""
-        with _explained(self.folder), self._writing():
+        with explained(self.folder), self._writing():
             self._database.execute(
                 "DELETE FROM claims WHERE task = ? AND owner = ?", (task.key, self.owner)
             )
 
     def forget_failures(self) -> int:
         """Takes failed cells out, to be tried again; gives their number."""
-        with _explained(self.folder), self._writing():
+        with explained(self.folder), self._writing():
             return self._database.execute("DELETE FROM cells WHERE status = 'failed'").rowcount
 
     @contextmanager
@@ -260,89 +253,6 @@ class Store:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-@contextmanager
-def reading(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A study's database, to be read only, also while others write.
-
-    Raises:
-        StoreError: there is none, or it is damaged.
-    """
-    path = folder / FILE
-    if not path.is_file():
-        raise StoreError(f"{str(folder)!r} holds no study: there is no {FILE}")
-    with _explained(folder):
-        try:
-            database = _connect(path, "mode=ro")
-            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            log = folder / f"{FILE}-wal"
-            if log.exists() and log.stat().st_size:
-                raise
-            # Where nothing can be written, not even the list of who reads.
-            database = _connect(path, "mode=ro&immutable=1")
-        with closing(database):
-            if not _is_made(database):
-                raise StoreError(f"{str(folder)!r} holds no study: {FILE} is empty")
-            _check_format(database, folder)
-            yield database
-
-
-def _connect(path: Path, how: str = "mode=rwc") -> sqlite3.Connection:
-    database = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{how}", uri=True, timeout=PATIENCE, isolation_level=None
-    )
-    try:
-        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.Error:
-        database.close()
-        raise
-    if verdict != "ok":
-        database.close()
-        raise sqlite3.DatabaseError(verdict)
-    return database
-
-
-def _is_made(database: sqlite3.Connection) -> bool:
-    return bool(database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone())
-
-
-def _check_format(database: sqlite3.Connection, folder: Path) -> None:
-    (found,) = database.execute("PRAGMA user_version").fetchone()
-    if found != FORMAT:
-        raise StoreError(
-            f"{str(folder / FILE)!r} has format {found}; this version of captum_ext reads {FORMAT}"
-        )
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Says what an error of SQLite or the file system means for the study.
-
-    Raises:
-        StoreError: in place of it.
-    """
-    path = folder / FILE
-    try:
-        yield
-    except StoreError:
-        raise
-    except sqlite3.OperationalError as error:
-        raise StoreError(
-            f"{str(path)!r} cannot be used: {one_line(error)}. What is stored stays; mend it and "
-            "give the same command again"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"{str(path)!r} is damaged or no study's: {one_line(error)}. It is left as it is; move "
-            "it away, or take another folder"
-        ) from error
-    except OSError as error:
-        raise StoreError(
-            f"{str(folder)!r} cannot be written: {error.strerror or one_line(error)}. What is "
-            "stored stays; mend it and give the same command again"
-        ) from error
 
 
 def _lock_of(folder: Path, owner: str) -> FileLock:

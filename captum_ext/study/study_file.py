@@ -24,8 +24,9 @@ from captum_ext.checks import check_choice, one_line
 from captum_ext.exam import MODELS
 from captum_ext.image_files import SUFFIXES
 from captum_ext.study.definition import OTHERS, Study
-from captum_ext.study.entries import MethodEntry, MetricEntry, ModelEntry, plain
+from captum_ext.study.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.images import StudyImage, study_images
+from captum_ext.study.plain import plain
 from captum_ext.study.subjects import PREDICTED
 
 if sys.version_info >= (3, 11):

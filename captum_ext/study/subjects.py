@@ -135,7 +135,7 @@ class ClassifierSubject(Subject):
 
     @property
     def fingerprint(self) -> str:
-        return digest_of_model(self.model, repr(self.model.view))
+        return digest_of_model(self.model, repr(self.model.view), self.model.class_names)
 
     def see(self, image: Tensor) -> Tensor:
         return self.model.see(image.float().expand(3, -1, -1))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from captum_ext.checks import check_choice
 from captum_ext.study.compute import CellResult
+from captum_ext.study.database import reading
 from captum_ext.study.results import COLUMNS, MetricFacts, StudyResults
-from captum_ext.study.store import ATTRIBUTIONS, reading
+from captum_ext.study.store import ATTRIBUTIONS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from captum_ext.study import MethodEntry, MetricEntry, ModelEntry, Study, TensorImage
-from captum_ext.study.store import FORMAT
+from captum_ext.study.database import FORMAT
 
 ROOT = Path(__file__).parents[2]
 #: Seconds to wait for what takes moments on an idle machine.
@@ -78,7 +78,12 @@ def small_study(**changes):
         ],
         "metrics": [MetricEntry("gini"), MetricEntry("relevance_rank")],
     }
-    return Study(**parts | changes)
+    parts |= changes
+    known = any("exam" in model.given for model in parts["models"])
+    if "metrics" not in changes and not known and not parts.get("masks"):
+        # Nothing says where the object is.
+        parts["metrics"] = [MetricEntry("gini"), MetricEntry("mif", settings={"n_steps": 3})]
+    return Study(**parts)
 
 
 def save_pictures(path, count=2, **more):

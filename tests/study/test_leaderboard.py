@@ -284,3 +284,26 @@ def test_five_metrics_fit_the_width():
     text = format_leaderboard(analyze(study(dict.fromkeys(names, values))))
     assert max(map(len, text.splitlines())) <= WIDTH
     assert all(name in text for name in (*names, "forward", "backward", "seconds"))
+
+
+def test_an_outlier_of_one_method_hides_no_difference_of_others():
+    values = noisy({"a": 0.1, "b": 0.2}, n=20, spread=0.01)
+    results = study({"gain": {**values, "c": [1e6, *np.zeros(19)]}})
+    pair = analyze(results).comparisons["net", "gain"][0]
+    assert pair.difference == pytest.approx(-0.1, abs=0.02)
+    assert pair.p_corrected < 0.05
+    assert by_method(analyze(results))["a"].rank > by_method(analyze(results))["b"].rank
+
+
+def test_who_is_worse_than_another_is_not_among_the_best():
+    rng = np.random.default_rng(0)
+    second = rng.normal(0.562, 0.05, 15)
+    values = {
+        "noisy": rng.permutation(np.linspace(0.1, 1.1, 15)),
+        "second": second,
+        "third": second - 0.06 + rng.normal(0, 0.01, 15),
+        "bad": second - 0.5,
+    }
+    found = by_method(analyze(study({"gain": values})))
+    assert found["noisy"].place == found["second"].place == "among the best"
+    assert found["third"].place == ""

@@ -14,8 +14,8 @@ from captum_ext.study import (
     MetricEntry,
     ModelEntry,
     TensorImage,
-    plan,
     plan_of,
+    planner,
     run_study,
 )
 from captum_ext.study.compute import CellResult, compute
@@ -71,7 +71,7 @@ def test_other_weights_change_every_key():
 def test_how_a_model_sees_and_what_it_gives_change_keys():
     study = small_study(methods=DRAWING)
     assert changed(study, models=[exam(output="logit")]) == {"saliency", "smooth_grad"}
-    study = replace(study, models=[classifier("tiny")])
+    study = replace(study, models=[classifier("tiny")], metrics=[MetricEntry("gini")])
     model = ModelEntry.classifier(network(), "tiny", size=16, fit="squash")
     assert changed(study, models=[model]) == {"saliency", "smooth_grad"}
 
@@ -140,8 +140,8 @@ def test_masks_change_the_keys_of_those_that_want_them(tmp_path):
 
 def test_versions_change_every_key(monkeypatch):
     before = keys(small_study())
-    versions = plan.decisive_versions() | {"torch": "99"}
-    monkeypatch.setattr(plan, "decisive_versions", lambda: versions)
+    versions = planner.decisive_versions() | {"torch": "99"}
+    monkeypatch.setattr(planner, "decisive_versions", lambda: versions)
     assert not set(before.values()) & set(keys(small_study()).values())
 
 
@@ -219,7 +219,7 @@ def test_no_two_tasks_have_a_cell_or_a_key_in_common(tmp_path, same_pictures):
 
 def test_a_task_keeps_its_key_when_a_part_is_done():
     (task, *_) = plan_of(small_study(models=[classifier()], methods=RISES)).tasks
-    done = {key for _, key in task.asked[0].metrics}
+    done = {key for _, key, _ in task.asked[0].metrics}
     left = task.without(done)
     assert left.key == task.key and set(left.keys) == set(task.keys) - done
     with pytest.raises(ValueError, match="something to do"):

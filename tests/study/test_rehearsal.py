@@ -86,10 +86,13 @@ def test_problems_are_known_before(tmp_path):
         models=[classifier()],
         images=[FileImage("corrupt", corrupt), *pictures(1)],
         methods=[MethodEntry("saliency"), MethodEntry("occlusion", settings=torch.zeros)],
-        metrics=[MetricEntry("gini"), MetricEntry("pointing_game")],
+        metrics=[MetricEntry("gini"), MetricEntry("mif", settings={"n_steps": 999})],
     )
-    problems = estimated(study).problems
-    assert "saliency, pointing_game: there is no mask of this image" in problems
+    estimate = estimated(study)
+    problems = estimate.problems
+    assert any(problem.startswith("saliency, mif: n_steps must be at most") for problem in problems)
+    # It names the setting that is wrong.
+    assert estimate.refused == [each for each in problems if each.startswith("saliency, mif")]
     assert any(problem.startswith("occlusion: ") for problem in problems)
     assert not any(problem.startswith("saliency, gini") for problem in problems)
 

@@ -134,7 +134,7 @@ def test_processes_share_a_study(tmp_path, python):
 RIVAL = (
     FORKED
     + """
-from captum_ext.study.plan import plan_of
+from captum_ext.study.planner import plan_of
 from captum_ext.study.store import Store
 
 study = study_of(2, 3)
@@ -186,7 +186,7 @@ def test_a_claim_lasts_until_its_owner_is_dead(tmp_path, python):
 PARTLY = (
     FORKED
     + """
-from captum_ext.study.plan import plan_of
+from captum_ext.study.planner import plan_of
 from captum_ext.study.store import Store
 
 # Of two methods that are one task, the first one's cell is there already.
@@ -287,7 +287,6 @@ print(json.dumps(code_of(forked(command))))
 )
 
 
-@pytest.mark.xfail(strict=True, reason="only run_study() is looked after by the command")
 def test_a_command_that_is_interrupted_early_goes_on(folder, python):
     write_study(folder)
     assert python(EARLY, folder) == 130

@@ -149,7 +149,7 @@ def test_missing_values_leave_a_pair_its_common_images(n):
 
 
 def test_what_methods_share_on_an_image_takes_nothing_from_their_difference():
-    values = rng().normal(size=(12, 1)) * 1e6 + [[1e-6, 0.0]]
+    values = rng().normal(size=(12, 1)) * 1e6 + [[10.0, 0.0]]
     assert sign_flip_test(values) == [2.0**-11]
 
 

@@ -138,14 +138,14 @@ def test_a_folder_below_a_file_cannot_be_written(folder, capsys):
 
 def limited(monkeypatch, pages):
     """A disk with room for a few pages."""
-    connect = store._connect
+    connect = store.connect
 
     def connected(*args):
         database = connect(*args)
         database.execute(f"PRAGMA max_page_count = {pages}")
         return database
 
-    monkeypatch.setattr(store, "_connect", connected)
+    monkeypatch.setattr(store, "connect", connected)
 
 
 def test_a_full_disk_keeps_what_is_stored(folder, monkeypatch, capsys):
