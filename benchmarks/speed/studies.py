@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed.classes import SAMPLES
 from benchmarks.speed.timing import SIZE, Row, row_of
 from captum_ext import explain
 from captum_ext.metrics import srg
@@ -76,9 +77,9 @@ def seconds(study: Study, engine: Engine | None = None) -> float:
     return taken
 
 
-def overhead(repeats: int, n_samples: int) -> Row:
+def overhead(repeats: int, n_samples: int, images: tuple[str, ...] = IMAGES) -> Row:
     """By how much a study takes longer than its bare attributions and metrics."""
-    study = study_of(IMAGES, n_samples)
+    study = study_of(images, n_samples)
     for warm_up in (bare, seconds):
         warm_up(study_of(IMAGES[:1], 20))
     shares = []
@@ -90,9 +91,9 @@ def overhead(repeats: int, n_samples: int) -> Row:
     return row_of("study: what the machinery adds to its attributions and metrics", shares, "%")
 
 
-def workers(repeats: int, n_samples: int) -> Row:
+def workers(repeats: int, n_samples: int, images: tuple[str, ...] = IMAGES) -> Row:
     """Two workers of one thread each against one; their start is not counted."""
-    study, warm_up = study_of(IMAGES, n_samples), study_of(IMAGES, 20)
+    study, warm_up = study_of(images, n_samples), study_of(images, 20)
     ratios = []
     with local_cluster(1, threads=1) as one, local_cluster(2, threads=1) as two:
         for engine in (one, two):
@@ -102,19 +103,19 @@ def workers(repeats: int, n_samples: int) -> Row:
     return row_of("study: two workers of one thread against one", ratios, "times")
 
 
-def many_cells(folder: Path) -> None:
+def many_cells(folder: Path, n_images: int) -> None:
     """Stores as many cells as a large study has."""
     names = [f"method {number}" for number in range(MANY_METHODS)]
     metrics = ("srg", "lif", "mif", "deletion", "insertion")[:MANY_METRICS]
     cells = [
         Cell("model", f"image {image:04}", method, metric, 0, f"{image} {method} {metric}")
-        for image in range(MANY_IMAGES)
+        for image in range(n_images)
         for method in names
         for metric in metrics
     ]
     identity = {
         "models": [{"name": "model"}],
-        "images": [{"name": f"image {number:04}"} for number in range(MANY_IMAGES)],
+        "images": [{"name": f"image {number:04}"} for number in range(n_images)],
         "methods": [{"name": name} for name in names],
         "metrics": [{"name": name} for name in metrics],
     }
@@ -136,22 +137,24 @@ def many_cells(folder: Path) -> None:
             )
 
 
-def large_report(repeats: int) -> Row:
-    """Seconds from the folder of a study of 100,000 cells to its report."""
+def large_report(repeats: int, n_images: int = MANY_IMAGES) -> Row:
+    """Seconds from the folder of a large study to its report."""
     taken = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        many_cells(folder)
+        many_cells(folder, n_images)
         for _ in range(repeats):
             start = time.perf_counter()
             write_report(read_results(folder), folder / "report.html")
             taken.append(time.perf_counter() - start)
-    count = MANY_IMAGES * MANY_METHODS * MANY_METRICS
+    count = n_images * MANY_METHODS * MANY_METRICS
     return row_of(f"study: report of {count:,} cells", taken, "s")
 
 
 def studies(repeats: int, n_samples: int) -> Iterator[Row]:
-    """All figures of studies."""
-    yield overhead(repeats, n_samples)
-    yield workers(repeats, n_samples)
-    yield large_report(min(repeats, 3))
+    """All figures of studies; of few samples, of small ones."""
+    few = n_samples < SAMPLES
+    images = IMAGES[:1] if few else IMAGES
+    yield overhead(repeats, n_samples, images)
+    yield workers(repeats, n_samples, images)
+    yield large_report(min(repeats, 3), MANY_IMAGES // 50 if few else MANY_IMAGES)

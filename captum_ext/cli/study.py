@@ -130,15 +130,17 @@ def _run(study: Study, plan: Plan, laboratory: Laboratory, args: argparse.Namesp
             engine = stack.enter_context(joined_cluster(args.scheduler, args.threads))
         else:
             engine = InProcess(laboratory, args.threads)
-        bar = stack.enter_context(tqdm(total=study.n_cells, unit="cell", file=sys.stderr))
+        bars: list[Any] = []
 
         def on_start(there: int) -> None:
-            bar.update(there)
+            # Not before: a folder that is refused is one line.
+            bar = tqdm(total=study.n_cells, initial=there, unit="cell", file=sys.stderr)
+            bars.append(stack.enter_context(bar))
 
         def on_cell(result: CellResult) -> None:
-            bar.update()
+            bars[0].update()
             if result.error:
-                bar.set_postfix_str(f"failed: {result.error[:60]}")
+                bars[0].set_postfix_str(f"failed: {result.error[:60]}")
 
         results = run_study(
             study,
@@ -150,7 +152,8 @@ def _run(study: Study, plan: Plan, laboratory: Laboratory, args: argparse.Namesp
             on_start=on_start,
             on_cell=on_cell,
         )
-        bar.update(study.n_cells - bar.n)
+        # Others may have computed some, and equal cells are computed once.
+        bars[0].update(study.n_cells - bars[0].n)
     print(format_leaderboard(analyze(results)))
     print(f"\nwritten to {args.out}: study.sqlite. To look at it: captum-ext report {args.out}")
     if args.export is not None:

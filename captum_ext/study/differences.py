@@ -44,7 +44,9 @@ def _of_named(there: dict[str, Any], here: dict[str, Any], place: str) -> Iterat
 
 
 def _named(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(entry, dict) and "name" in entry for entry in value)
 
 
 def _by_name(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:

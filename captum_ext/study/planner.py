@@ -34,7 +34,7 @@ def plan_of(study: Study, laboratory: Laboratory | None = None) -> Plan:
             not; a method that works on none of the models.
 
     Example:
-        >>> from captum_ext.study import EmbeddedImage
+        >>> from captum_ext.study import EmbeddedImage, MethodEntry
         >>> study = Study(
         ...     "Edges",
         ...     [ModelEntry.exam("center_pixel", size=9)],

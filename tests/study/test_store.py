@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from pandas.api.types import is_numeric_dtype
 
 from captum_ext.cli import main
 from captum_ext.study import (
@@ -16,8 +17,8 @@ from captum_ext.study import (
     StoreError,
     TensorImage,
     export,
-    plan,
     plan_of,
+    planner,
     read_results,
     run_study,
     store,
@@ -73,8 +74,8 @@ def test_another_study_is_refused_and_nothing_is_changed(out, changes, message):
 
 
 def test_other_versions_are_another_study(out, monkeypatch):
-    versions = plan.decisive_versions() | {"torch": "99"}
-    monkeypatch.setattr(plan, "decisive_versions", lambda: versions)
+    versions = planner.decisive_versions() | {"torch": "99"}
+    monkeypatch.setattr(planner, "decisive_versions", lambda: versions)
     with pytest.raises(ValueError, match=r"versions\.torch \(.* there, \"99\" here\)"):
         run_study(small_study(), out)
 
@@ -320,7 +321,8 @@ def test_exported_tables_are_read_by_pandas(tmp_path, kind):
     path = tmp_path / f"results.{kind}"
     export(results, path, kind)
     if kind == "csv":
-        found = pd.read_csv(path, keep_default_na=False, na_values={"value": [""], "target": [""]})
+        numbers = [name for name, column in results.cells.items() if is_numeric_dtype(column)]
+        found = pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in numbers})
     else:
         found = pd.read_parquet(path)
     assert list(found.columns) == list(COLUMNS)
