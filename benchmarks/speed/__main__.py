@@ -1,7 +1,7 @@
 """How fast the engine and the methods are: ratios measured side by side in one run.
 
     python -m benchmarks.speed [--samples 2000] [--rise-samples 8000] [--pda-size 227]
-        [--repeats 5] [--json FILE]
+        [--repeats 5] [--only PART ...] [--json FILE]
 
 The model is torchvision's SqueezeNet 1.0 with random weights at 224 x 224 (speed does not depend on
 the weights), for the search of masks a ResNet-20 at 32 x 32. Rivals run in turn, A B A B ..., and a
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,21 +26,29 @@ from benchmarks.speed.prediction_difference import center_pixel_map
 from benchmarks.speed.segments import GRID, SHAP_SAMPLES, kernel_shap, occlusion_metric
 from benchmarks.speed.studies import studies
 from benchmarks.speed.timing import Row
+from captum_ext.checks import check_choice
 from captum_ext.results import versions
 
 
 def measure(args: argparse.Namespace) -> Iterator[Row]:
     """All figures, each as soon as it is there."""
     repeats = args.repeats
-    yield from share_in_model(args.samples, args.rise_samples, args.pda_samples, repeats)
-    yield from choices(repeats)
-    yield from center_pixel_map(args.pda_size, repeats)
-    yield from mask_search(repeats)
-    yield from kernel_shap(repeats, max(2 * GRID**2, min(SHAP_SAMPLES, args.samples)))
-    yield from occlusion_metric(repeats)
-    yield from path_methods(repeats)
-    yield from several_classes(repeats, max(20, min(SAMPLES, args.samples)))
-    yield from studies(repeats, max(20, min(SAMPLES, args.samples)))
+    few = max(20, min(SAMPLES, args.samples))
+    parts: dict[str, Callable[[], Iterable[Row]]] = {
+        "engine": lambda: share_in_model(
+            args.samples, args.rise_samples, args.pda_samples, repeats
+        ),
+        "choices": lambda: choices(repeats),
+        "pda": lambda: center_pixel_map(args.pda_size, repeats),
+        "masks": lambda: mask_search(repeats),
+        "shap": lambda: kernel_shap(repeats, max(2 * GRID**2, min(SHAP_SAMPLES, args.samples))),
+        "srg": lambda: occlusion_metric(repeats),
+        "paths": lambda: path_methods(repeats),
+        "classes": lambda: several_classes(repeats, few),
+        "studies": lambda: studies(repeats, few),
+    }
+    for name in args.only or parts:
+        yield from parts[check_choice(name, "part", parts)]()
 
 
 def main() -> None:
@@ -50,6 +58,7 @@ def main() -> None:
     parser.add_argument("--pda-samples", type=int, default=10, help="of each of PDA's windows")
     parser.add_argument("--pda-size", type=int, default=227, help="pixels of PDA's exam image")
     parser.add_argument("--repeats", type=int, default=5, help="pairs, and processes")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="engine, masks, studies, ...")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
     if args.repeats < 1:
