@@ -25,7 +25,10 @@ Result = CellResult | Kept
 AHEAD = 2
 #: Seconds to wait for a scheduler, and between two looks at whether there are workers.
 PATIENCE = 30
-_NO_WORKER = "all workers have died, as a rule for want of memory; the same command goes on"
+_NO_WORKER = (
+    "all workers have died, for want of memory, or of a module that they cannot import; the same "
+    "command goes on"
+)
 _GONE = "the scheduler is gone; the same command goes on"
 
 

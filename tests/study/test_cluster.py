@@ -259,7 +259,9 @@ def dies(aim, references):
 
 
 @pytest.mark.slow
-def test_a_task_that_takes_workers_down_is_a_failed_cell(tmp_path):
+def test_a_task_that_takes_workers_down_is_a_failed_cell(tmp_path, monkeypatch):
+    # Workers import what kills them, and have the path of this process.
+    monkeypatch.syspath_prepend(ROOT)
     methods = [MethodEntry("saliency", "deadly", settings=dies), MethodEntry("occlusion")]
     study = small_study(methods=methods, images=pictures(1), metrics=[MetricEntry("gini")])
     with local_cluster(1, threads=1) as cluster:
