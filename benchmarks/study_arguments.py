@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from benchmarks.subjects import at_least
 from captum_ext.checks import one_line
-from captum_ext.cli.common import INTERRUPTED, check_writable
+from captum_ext.cli.common import INTERRUPTED, check_writable, chosen_methods
+from captum_ext.spec import MethodSpec
 from captum_ext.study import (
     CellResult,
-    MismatchError,
+    MethodEntry,
     Study,
     StudyResults,
     local_cluster,
@@ -30,11 +32,27 @@ def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--seed", type=at_least(0), default=0, help="of all that is drawn")
 
 
-def run(
-    parser: argparse.ArgumentParser,
-    args: argparse.Namespace,
-    study: Study,
-) -> StudyResults:
+def without_problems(
+    names: str, problem_with: Callable[[MethodSpec], str | None]
+) -> tuple[list[MethodEntry], list[str]]:
+    """Methods of these names that have no problem, and a line on each that has one.
+
+    Raises:
+        ValueError: an unknown name, or none without a problem.
+    """
+    entries, problems = [], []
+    for spec in chosen_methods(names):
+        problem = problem_with(spec)
+        if problem is None:
+            entries.append(MethodEntry(spec))
+        else:
+            problems.append(f"{spec.title}: {problem}")
+    if not entries:
+        raise ValueError(f"methods must hold one that works here: {'; '.join(problems)}")
+    return entries, problems
+
+
+def run(parser: argparse.ArgumentParser, args: argparse.Namespace, study: Study) -> StudyResults:
     """The results of a study, which are in the folder then, with a report.
 
     An interruption, or a study that cannot be, ends the program with one line.
@@ -62,6 +80,6 @@ def run(
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except (OSError, TypeError, ValueError, MismatchError) as error:
+    except (OSError, TypeError, ValueError) as error:
         parser.error(one_line(error))
     return results

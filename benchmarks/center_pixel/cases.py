@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from captum_ext.cli.common import chosen_methods
+from benchmarks.study_arguments import without_problems
 from captum_ext.exam import OUTPUTS, KnownModel, make_model, rounding_error, score, set_center
 from captum_ext.exam.center_pixel import WHITE
 from captum_ext.image_files import EMBEDDED, read_image
-from captum_ext.models.classifier import LUMINANCE
-from captum_ext.spec import MethodSpec
+from captum_ext.models.classifier import luminance
 from captum_ext.study import (
     MethodEntry,
     MetricEntry,
@@ -45,8 +43,7 @@ def crops(n_images: int, seed: int) -> list[StudyImage]:
     found: list[StudyImage] = []
     for number in range(n_images):
         source = EMBEDDED[number % len(EMBEDDED)]
-        weights = torch.tensor(LUMINANCE, dtype=torch.float64).reshape(3, 1, 1)
-        gray = (read_image(source) * weights).sum(0, keepdim=True).clamp(0, 1)
+        gray = luminance(read_image(source).double()).clamp(0, 1)
         height, width = gray.shape[1:]
         side = drawn(SMALLEST_CROP, min(height, width))
         top, left, level = drawn(0, height - side), drawn(0, width - side), drawn(0, WHITE)
@@ -86,26 +83,6 @@ def applicable(names: str) -> tuple[list[MethodEntry], list[str]]:
     """
     subject = center_pixel(3, OUTPUTS[0])
     return without_problems(names, lambda spec: spec.problem_with(subject.fitting(spec)))
-
-
-def without_problems(
-    names: str, problem_with: Callable[[MethodSpec], str | None]
-) -> tuple[list[MethodEntry], list[str]]:
-    """Methods of these names that have no problem, and a line on each that has one.
-
-    Raises:
-        ValueError: an unknown name, or none without a problem.
-    """
-    entries, problems = [], []
-    for spec in chosen_methods(names):
-        problem = problem_with(spec)
-        if problem is None:
-            entries.append(MethodEntry(spec))
-        else:
-            problems.append(f"{spec.title}: {problem}")
-    if not entries:
-        raise ValueError(f"methods must hold one that works here: {'; '.join(problems)}")
-    return entries, problems
 
 
 def measure(question: Question, _: Mapping[str, Any], *, what: str) -> float:

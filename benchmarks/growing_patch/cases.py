@@ -12,8 +12,8 @@ import torch
 from captum.attr import Attribution
 from torch import Tensor, nn
 
-from benchmarks.center_pixel.cases import without_problems
 from benchmarks.growing_patch.heat import Likeness, heat_of, likeness
+from benchmarks.study_arguments import without_problems
 from benchmarks.subjects import load_model
 from captum_ext.exam import MODELS, KnownModel, make_model, rounding_error
 from captum_ext.spec import MethodSpec

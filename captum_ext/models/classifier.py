@@ -19,6 +19,16 @@ ROUNDING = 1e-4
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
+def luminance(image: Tensor) -> Tensor:
+    """The gray of RGB ``[3, H, W]``, as ``[1, H, W]``.
+
+    Example:
+        >>> luminance(torch.ones(3, 1, 1))
+        tensor([[[1.]]])
+    """
+    return (image * image.new_tensor(LUMINANCE).reshape(3, 1, 1)).sum(0, keepdim=True)
+
+
 @dataclass(frozen=True)
 class TopClass:
     """A class that a model finds in a picture.
@@ -105,7 +115,7 @@ class Classifier(Preprocessed):
         """
         seen = self.view(image)
         if len(self.normalize.mean) == 1:
-            seen = (seen * seen.new_tensor(LUMINANCE).reshape(3, 1, 1)).sum(0, keepdim=True)
+            seen = luminance(seen)
         return seen[None].to(self.device)
 
     def label_of(self, index: int) -> str:

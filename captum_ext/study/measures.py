@@ -78,18 +78,10 @@ def _srg(question: Question, settings: Mapping[str, Any]) -> Tensor:
     return curves.lif.mean(1) - curves.mif.mean(1)
 
 
-def _stepwise(metric: Callable[..., Tensor]) -> Measure:
+def _seeded(metric: Callable[..., Tensor]) -> Measure:
     def measure(question: Question, settings: Mapping[str, Any]) -> Tensor:
         chosen = _with_perturber(settings)
         result: Tensor = question.call(metric, chosen, generator=question.seed)
-        return result
-
-    return measure
-
-
-def _seeded(metric: Callable[..., Tensor]) -> Measure:
-    def measure(question: Question, settings: Mapping[str, Any]) -> Tensor:
-        result: Tensor = question.call(metric, settings, generator=question.seed)
         return result
 
     return measure
@@ -112,12 +104,6 @@ def _localized(metric: Callable[..., Tensor]) -> Measure:
         return result
 
     return measure
-
-
-def _infidelity(question: Question, settings: Mapping[str, Any]) -> Any:
-    # Attributions foretell the output that they explain, which may be another one than that on
-    # which methods are compared; scaled as it suits them best, they are no better for it.
-    return question.call(metrics.infidelity, settings, generator=question.seed)
 
 
 def _max_sensitivity(question: Question, settings: Mapping[str, Any]) -> Any:
@@ -203,7 +189,7 @@ METRICS: dict[str, StudyMetric] = {
             "Deletion",
             "lower",
             "area under the output while the most relevant pixels turn black",
-            _stepwise(metrics.deletion),
+            _seeded(metrics.deletion),
             _STEPS,
         ),
         StudyMetric(
@@ -211,7 +197,7 @@ METRICS: dict[str, StudyMetric] = {
             "Insertion",
             "higher",
             "area under the output while the most relevant pixels come back into a blurred image",
-            _stepwise(metrics.insertion),
+            _seeded(metrics.insertion),
             _STEPS,
         ),
         StudyMetric(
@@ -226,7 +212,8 @@ METRICS: dict[str, StudyMetric] = {
             "Infidelity",
             "lower",
             "how badly the map foretells what the removal of squares does to the output",
-            _infidelity,
+            # Of the output that all are compared on, which need not be the one explained.
+            _seeded(metrics.infidelity),
             _takes(metrics.infidelity),
             stochastic=True,
         ),

@@ -74,7 +74,10 @@ class Question:
         """
         if self.mask_file is None:
             return self.subject.truth()
-        return self.subject.see_mask(mask_of(self.mask_file))
+        if "mask" not in self.memory:
+            self.memory["mask"] = self.subject.see_mask(mask_of(self.mask_file))
+        found: Tensor = self.memory["mask"]
+        return found
 
     def call(self, metric: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
         """A metric of :mod:`captum_ext.metrics`, on the output that ``settings`` chooses."""

@@ -14,7 +14,7 @@ from captum_ext.by_name import layer_of
 from captum_ext.exam import KnownModel
 from captum_ext.forward import Preprocessed
 from captum_ext.models import Classifier
-from captum_ext.models.classifier import LUMINANCE
+from captum_ext.models.classifier import luminance
 from captum_ext.pictures.task import output_for
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.study.digest import digest_of_model
@@ -196,10 +196,7 @@ class ExamSubject(Subject):
         side = self.model.size
         if tuple(image.shape) == (1, side, side):
             return image[None]
-        gray = image
-        if len(image) == 3:
-            weights = image.new_tensor(LUMINANCE).reshape(3, 1, 1)
-            gray = (image * weights).sum(0, keepdim=True)
+        gray = luminance(image) if len(image) == 3 else image
         small = functional.interpolate(
             gray[None].double(), (side, side), mode="bilinear", antialias=True
         )
