@@ -37,10 +37,11 @@ from benchmarks.mask_attributions import PARTITIONS
 from benchmarks.side_by_side import as_settings, model_entry, parser_of, photographs, table
 from benchmarks.study_arguments import run
 from benchmarks.subjects import at_least, pictures
+from captum_ext.analysis.results import Direction
 from captum_ext.attr import GeneticIPHA
 from captum_ext.baselines import make_baselines
 from captum_ext.perturbation.mask_search import MaskSearch
-from captum_ext.perturbation.mask_search.plan import OBJECTIVES, STRATEGIES
+from captum_ext.perturbation.mask_search.settings import OBJECTIVES, STRATEGIES
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.study import (
     Aim,
@@ -56,8 +57,7 @@ from captum_ext.study import (
     attribution_files,
     export,
 )
-from captum_ext.study.results import Direction
-from captum_ext.study.subjects import LABEL, PREDICTED
+from captum_ext.study.define.models import LABEL, PREDICTED
 from captum_ext.visualize.style import INK, bare
 
 CONSTANTS = {

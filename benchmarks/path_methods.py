@@ -34,7 +34,7 @@ from captum_ext.study import (
     StudyImage,
     StudyMetric,
 )
-from captum_ext.study.subjects import PREDICTED
+from captum_ext.study.define.models import PREDICTED
 
 
 def methods(labels: Sequence[int], n_references: int, steps: int) -> list[MethodEntry]:

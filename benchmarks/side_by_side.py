@@ -29,8 +29,8 @@ from captum_ext.study import (
     format_leaderboard,
     study_images,
 )
-from captum_ext.study.digest import digest_of
-from captum_ext.study.subjects import ClassifierSubject
+from captum_ext.study.define.models import ClassifierSubject
+from captum_ext.study.plan.digest import digest_of
 
 #: Inches of a picture's side, and of the line of titles.
 PICTURE, TITLES = 1.6, 0.3

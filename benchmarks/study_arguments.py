@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from benchmarks.subjects import at_least
+from captum_ext.analysis.report import write_report
 from captum_ext.checks import one_line
 from captum_ext.cli.common import INTERRUPTED, check_writable, chosen_methods
 from captum_ext.spec import MethodSpec
@@ -21,7 +22,6 @@ from captum_ext.study import (
     local_cluster,
     run_study,
 )
-from captum_ext.study.report import write_report
 
 
 def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:

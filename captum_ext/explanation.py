@@ -11,7 +11,8 @@ import torch
 from captum.attr import Attribution
 from torch import Tensor, nn
 
-from captum_ext.by_name import (
+from captum_ext.checks import as_tuple, check_choice, check_inputs
+from captum_ext.coerce import (
     baselines_of,
     inputs_of,
     layer_of,
@@ -19,7 +20,6 @@ from captum_ext.by_name import (
     references_of,
     target_of,
 )
-from captum_ext.checks import as_tuple, check_choice, check_inputs
 from captum_ext.forward import Evaluator, default_batch_size
 from captum_ext.randomness import GeneratorLike, global_seed, seed_of
 from captum_ext.registry import as_spec

@@ -13,9 +13,10 @@ FLOORS = (
     ("attr",),
     ("builtins",),
     ("registry",),
-    ("explanation", "by_name"),
+    ("explanation", "coerce"),
     ("visualize", "testing", "metrics"),
     ("exam", "pictures"),
+    ("analysis",),
     ("study",),
     ("cli",),
 )

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.study_arguments import without_problems
+from captum_ext.analysis.results import Direction
 from captum_ext.exam import OUTPUTS, KnownModel, make_model, rounding_error, score, set_center
 from captum_ext.exam.center_pixel import WHITE
 from captum_ext.image_files import EMBEDDED, read_image
@@ -25,9 +26,8 @@ from captum_ext.study import (
     StudyMetric,
     TensorImage,
 )
-from captum_ext.study.digest import digest_of
-from captum_ext.study.results import Direction
-from captum_ext.study.subjects import ExamSubject
+from captum_ext.study.define.models import ExamSubject
+from captum_ext.study.plan.digest import digest_of
 
 #: No crop is smaller, so that none is enlarged to the published size.
 SMALLEST_CROP = 227

@@ -33,9 +33,9 @@ from pathlib import Path
 from benchmarks import study_arguments, subjects
 from benchmarks.growing_patch.cases import applicable, make_study, patched_subject
 from benchmarks.growing_patch.figure import draw
+from benchmarks.growing_patch.figure_columns import columns_of, most_telling, shown_by_default
 from benchmarks.growing_patch.heat import WINDOW
 from benchmarks.growing_patch.report import findings_of, format_findings
-from benchmarks.growing_patch.shown import columns_of, most_telling, shown_by_default
 from captum_ext.exam import MODELS
 from captum_ext.study import study_images
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmarks.growing_patch.heat import Likeness, heat_of, likeness
 from benchmarks.study_arguments import without_problems
 from benchmarks.subjects import load_model
+from captum_ext.analysis.results import Direction
 from captum_ext.exam import MODELS, KnownModel, make_model, rounding_error
 from captum_ext.spec import MethodSpec
 from captum_ext.study import (
@@ -28,10 +29,9 @@ from captum_ext.study import (
     StudyMetric,
     Subject,
 )
-from captum_ext.study.definition import OTHERS
-from captum_ext.study.digest import digest_of, digest_of_tensor
-from captum_ext.study.results import Direction
-from captum_ext.study.subjects import ClassifierSubject, ExamSubject
+from captum_ext.study.define.models import ClassifierSubject, ExamSubject
+from captum_ext.study.define.study import OTHERS
+from captum_ext.study.plan.digest import digest_of, digest_of_tensor
 
 GRAY = 0.5
 

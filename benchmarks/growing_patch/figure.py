@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.growing_patch.cases import CONTROL
+from benchmarks.growing_patch.figure_columns import Column
 from benchmarks.growing_patch.report import Findings
-from benchmarks.growing_patch.shown import Column
 from captum_ext.visualize.curves import COLORS
 from captum_ext.visualize.style import BAD, FAINT, GOOD, INK, bare
 

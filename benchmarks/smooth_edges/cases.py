@@ -12,6 +12,7 @@ from skimage.segmentation import felzenszwalb, quickshift, slic, watershed
 from torch import Tensor
 
 from benchmarks.subjects import fingerprint
+from captum_ext.analysis.results import Direction
 from captum_ext.attr import SegmentPerturbation
 from captum_ext.attr.segment_perturbation import SegmentAttribution
 from captum_ext.baselines import blur
@@ -39,11 +40,10 @@ from captum_ext.perturbation import (
     SolidColor,
     Transformed,
 )
-from captum_ext.perturbation.sampled import SampledExample
+from captum_ext.perturbation.segments.sample_rows import SampledExample
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.spec import MethodSpec
 from captum_ext.study import MethodEntry, MetricEntry, Question, StudyMetric
-from captum_ext.study.results import Direction
 
 #: Standard deviation of what softens edges, and of the blur that stands for what is removed.
 FADE, BLUR = 10.0, 10.0

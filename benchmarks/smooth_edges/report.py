@@ -20,9 +20,9 @@ import numpy as np
 
 from benchmarks.side_by_side import failures
 from benchmarks.smooth_edges.cases import OWN_NUMBER
+from captum_ext.analysis.leaderboard import ALPHA
+from captum_ext.analysis.statistics import Interval, holm, mean_interval, sign_flip_test
 from captum_ext.study import StudyResults, analyze, format_leaderboard
-from captum_ext.study.leaderboard import ALPHA
-from captum_ext.study.statistics import Interval, holm, mean_interval, sign_flip_test
 
 FACTORS = ("segmenter", "edge", "sampler", "perturber", "n_samples", "attributer")
 EDGE, ATTRIBUTER = FACTORS.index("edge"), FACTORS.index("attributer")

@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.speed.classes import SAMPLES
 from benchmarks.speed.timing import SIZE, Row, row_of
 from captum_ext import explain
+from captum_ext.analysis.report import write_report
 from captum_ext.metrics import srg
 from captum_ext.study import (
     CellResult,
@@ -27,9 +28,8 @@ from captum_ext.study import (
     read_results,
     run_study,
 )
-from captum_ext.study.plan import Cell
-from captum_ext.study.report import write_report
-from captum_ext.study.store import Store
+from captum_ext.study.plan.tasks import Cell
+from captum_ext.study.store.store import Store
 
 #: Photographs of scikit-image; each takes its turn with each method.
 IMAGES = ("astronaut", "chelsea", "coffee", "rocket")

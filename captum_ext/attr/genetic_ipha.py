@@ -30,7 +30,6 @@ from tqdm.auto import tqdm
 
 from captum_ext.checks import check_baselines, check_choice, check_forward_func
 from captum_ext.forward import rows_per_call
-from captum_ext.perturbation.asked import ProbabilityEvaluator
 from captum_ext.perturbation.feature_masks import grid_masks, one_for_each, pixel_masks
 from captum_ext.perturbation.mask_search import (
     KINDS,
@@ -42,6 +41,7 @@ from captum_ext.perturbation.mask_search import (
     search_masks,
 )
 from captum_ext.perturbation.probabilities import Probabilities, ProbabilitiesLike
+from captum_ext.perturbation.probability_evaluator import ProbabilityEvaluator
 from captum_ext.perturbation.regions import features_of, masked_regions
 from captum_ext.perturbation.rows import perturb_each
 from captum_ext.randomness import GeneratorLike, seed_of

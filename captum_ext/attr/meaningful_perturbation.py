@@ -44,8 +44,8 @@ from captum_ext.checks import (
 )
 from captum_ext.forward import Evaluator, batch_size_or_default
 from captum_ext.layers import gradients_of
-from captum_ext.perturbation.mask_views import MaskView
-from captum_ext.perturbation.references import REFERENCES, References
+from captum_ext.perturbation.learned_masks.mask_views import MaskView
+from captum_ext.perturbation.learned_masks.references import REFERENCES, References
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_images

@@ -24,15 +24,16 @@ from torch import Tensor, nn
 from captum_ext.checks import check_choice, check_forward_func, check_int, precise
 from captum_ext.forward import Rows, rows_per_call
 from captum_ext.layers import Tap
-from captum_ext.perturbation.asked import ProbabilityEvaluator
 from captum_ext.perturbation.feature_masks import one_for_each
 from captum_ext.perturbation.marginals import Empirical, Marginal, OwnPatches, Uniform
+from captum_ext.perturbation.marginals.replaced_example import ReplacedExample
 from captum_ext.perturbation.probabilities import (
     MODES,
     Probabilities,
     ProbabilitiesLike,
     difference,
 )
+from captum_ext.perturbation.probability_evaluator import ProbabilityEvaluator
 from captum_ext.perturbation.regions import (
     Features,
     Regions,
@@ -41,7 +42,6 @@ from captum_ext.perturbation.regions import (
     masked_regions,
     window_lengths,
 )
-from captum_ext.perturbation.replaced import ReplacedExample
 from captum_ext.perturbation.rows import perturb_each
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution

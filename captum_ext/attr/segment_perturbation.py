@@ -28,9 +28,9 @@ from captum_ext.checks import as_tuple, check_choice, check_forward_func, check_
 from captum_ext.forward import Evaluator, rows_per_call
 from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, Segments
 from captum_ext.perturbation.rows import perturb_each
-from captum_ext.perturbation.sampled import SampledExample
-from captum_ext.perturbation.samplers import check_samples
-from captum_ext.perturbation.segmented import one_for_each_of, segmented
+from captum_ext.perturbation.segments.partition import one_for_each_of, segmented
+from captum_ext.perturbation.segments.sample_rows import SampledExample
+from captum_ext.perturbation.segments.samplers import check_samples
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 from captum_ext.targets import check_images
 

@@ -14,7 +14,6 @@ import torch
 from tqdm.auto import tqdm
 
 from captum_ext.baselines import BASELINES
-from captum_ext.by_name import layer_of, references_of
 from captum_ext.checks import check_int
 from captum_ext.cli.common import (
     BAD_INPUT,
@@ -26,6 +25,7 @@ from captum_ext.cli.common import (
     settings_of,
     writable,
 )
+from captum_ext.coerce import layer_of, references_of
 from captum_ext.explanation import DEFAULT_METHOD
 from captum_ext.image_files import EMBEDDED, find_images, read_image
 from captum_ext.models import DEVICES, FITS, Classifier, TopClass, load_model

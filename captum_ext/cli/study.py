@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from captum_ext.analysis.report import write_report
 from captum_ext.cli.common import INTERRUPTED, bad_input, check_writable, writable
 from captum_ext.study import (
     FORMATS,
@@ -28,10 +29,9 @@ from captum_ext.study import (
     read_study,
     run_study,
 )
-from captum_ext.study.database import FILE
-from captum_ext.study.laboratory import Laboratory
-from captum_ext.study.rehearsal import rehearse
-from captum_ext.study.report import write_report
+from captum_ext.study.define.cache import Laboratory
+from captum_ext.study.run.dry_run import rehearse
+from captum_ext.study.store.sqlite import FILE
 
 #: The exit code where no cell could be computed.
 ALL_FAILED = 1

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_ext.checks import check_baselines
-from captum_ext.exam.known import HEADS, KnownModel
+from captum_ext.exam.known_model import HEADS, KnownModel
 
 # Level v is the input v / 255, also with fewer or more classes than 256.
 WHITE = 255

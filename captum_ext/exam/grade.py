@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from captum_ext.exam.known import KnownModel
+from captum_ext.exam.known_model import KnownModel
 from captum_ext.exam.score import score
 from captum_ext.explanation import explain
 from captum_ext.forward import Passes, count_passes

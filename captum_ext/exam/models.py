@@ -7,7 +7,7 @@ from typing import Any
 
 from captum_ext.checks import check_choice
 from captum_ext.exam.center_pixel import CenterPixelModel
-from captum_ext.exam.known import KnownModel
+from captum_ext.exam.known_model import KnownModel
 from captum_ext.exam.several_pixels import AdditiveModel, AndOrModel, SaturationModel
 
 MODELS: dict[str, type[KnownModel]] = {

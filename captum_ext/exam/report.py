@@ -16,7 +16,7 @@ from torch import Tensor
 
 from captum_ext.exam.center_pixel import WHITE, CenterPixelModel
 from captum_ext.exam.grade import Answer, Grade
-from captum_ext.exam.known import KnownModel
+from captum_ext.exam.known_model import KnownModel
 from captum_ext.exam.score import HIT_AGREEMENT, HIT_SHARE
 from captum_ext.results import aligned, versions, write_json
 from captum_ext.visualize import Panel, exam_figure

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_ext.checks import check_int
-from captum_ext.exam.known import HEADS, KnownModel
+from captum_ext.exam.known_model import HEADS, KnownModel
 from captum_ext.exam.shapley import MAX_PLAYERS
 
 #: Magnitudes of the additive model's weights: none is near zero, none hides the others.

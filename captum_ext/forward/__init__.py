@@ -13,10 +13,10 @@ from captum_ext.forward.batches import (
     default_batch_size,
     rows_per_call,
 )
-from captum_ext.forward.described import Described, Example, Once, Patched, join
 from captum_ext.forward.evaluator import Evaluator, Perturb, Rows
-from captum_ext.forward.preprocessed import Normalize, Preprocessed
-from captum_ext.forward.remembered import Remembered
+from captum_ext.forward.normalization import Normalize, Preprocessed
+from captum_ext.forward.output_cache import Remembered
+from captum_ext.forward.shortcut.lazy_rows import Described, Example, Once, Patched, join
 from captum_ext.passes import Passes, count_passes
 
 __all__ = [

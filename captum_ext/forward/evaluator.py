@@ -20,8 +20,8 @@ from captum_ext.forward.batches import (
     may_begin_linear,
     wider_batch_size,
 )
-from captum_ext.forward.described import Described, dense
-from captum_ext.forward.shortcut import LazyRows
+from captum_ext.forward.shortcut.first_layer import LazyRows
+from captum_ext.forward.shortcut.lazy_rows import Described, dense
 from captum_ext.layers import gradients_of
 from captum_ext.targets import select_target
 

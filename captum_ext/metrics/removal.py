@@ -18,7 +18,7 @@ from captum_ext.forward import Evaluator, rows_per_call
 from captum_ext.metrics.relevance import pixel_relevance, target_or_predicted, warn_of_equal
 from captum_ext.perturbation import Perturber, Segments
 from captum_ext.perturbation.rows import PerturbedExample, perturb_each
-from captum_ext.perturbation.segments import check_segments
+from captum_ext.perturbation.segments.segments import check_segments
 from captum_ext.randomness import GeneratorLike, global_seed, seed_of
 from captum_ext.targets import check_images
 

@@ -7,8 +7,8 @@ and how it sees a picture (:class:`View`).
 from captum_ext.models.checkpoint import read_checkpoint
 from captum_ext.models.classifier import Classifier, Preprocessing, TopClass
 from captum_ext.models.device import DEVICES, choose_device
+from captum_ext.models.framing import View
 from captum_ext.models.loading import FITS, load_model
-from captum_ext.models.view import View
 
 __all__ = [
     "DEVICES",

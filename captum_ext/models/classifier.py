@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from captum_ext.checks import check_int, one_line, unknown
 from captum_ext.forward import Preprocessed
-from captum_ext.models.view import View
+from captum_ext.models.framing import View
 
 #: By how much the sum of probabilities may miss one.
 ROUNDING = 1e-4

@@ -11,7 +11,8 @@ from torch import nn
 from captum_ext.checks import check_choice
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Preprocessing
-from captum_ext.models.found import (
+from captum_ext.models.framing import View
+from captum_ext.models.library_model import (
     DEFAULT,
     INSTEAD,
     NONE,
@@ -22,7 +23,6 @@ from captum_ext.models.found import (
     known_interpolation,
     untrained,
 )
-from captum_ext.models.view import View
 
 
 def torchvision_names() -> list[str]:

@@ -13,7 +13,9 @@ from torch import nn
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Preprocessing
-from captum_ext.models.found import (
+from captum_ext.models.framing import View
+from captum_ext.models.from_timm import preprocessing_of
+from captum_ext.models.library_model import (
     DEFAULT,
     HUB,
     KEPT,
@@ -25,8 +27,6 @@ from captum_ext.models.found import (
     require,
     untrained,
 )
-from captum_ext.models.from_timm import preprocessing_of
-from captum_ext.models.view import View
 
 #: No code that comes with the weights is run.
 OWN_CODE = {"trust_remote_code": False}

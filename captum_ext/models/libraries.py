@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from captum_ext.checks import unknown
-from captum_ext.models.found import Found, installed
 from captum_ext.models.from_timm import from_timm
 from captum_ext.models.from_torchvision import from_torchvision, torchvision_names
 from captum_ext.models.from_transformers import from_transformers
+from captum_ext.models.library_model import Found, installed
 
 LIBRARIES: dict[str, Callable[[str, str], Found]] = {
     "torchvision": from_torchvision,

@@ -22,11 +22,11 @@ from captum_ext.forward import Preprocessed
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Classifier, Preprocessing
 from captum_ext.models.device import choose_device
-from captum_ext.models.found import DEFAULT, NONE, USUAL_SIDE, Found, untrained
+from captum_ext.models.framing import View
 from captum_ext.models.from_timm import is_of_timm, timm_preprocessing
 from captum_ext.models.from_transformers import Logits, is_of_transformers, label_names
 from captum_ext.models.libraries import LIBRARIES, find
-from captum_ext.models.view import View
+from captum_ext.models.library_model import DEFAULT, NONE, USUAL_SIDE, Found, untrained
 
 #: ``"own"``: as the model's weights want it; ``"squash"``: the whole picture, whatever its shape.
 FITS = ("own", "squash")

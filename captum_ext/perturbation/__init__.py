@@ -12,16 +12,7 @@ together, :class:`captum_ext.attr.PredictionDifference` takes the fifth, and
 :class:`captum_ext.attr.GeneticIPHA` the last.
 """
 
-from captum_ext.perturbation.attributers import (
-    Attributer,
-    KernelShapAttributer,
-    LinearLimeAttributer,
-    PdaAttributer,
-    RiseAttributer,
-)
-from captum_ext.perturbation.ciu import Ciu, CiuAttributer, OriginalCiuAttributer
 from captum_ext.perturbation.feature_masks import grid_masks, pixel_masks
-from captum_ext.perturbation.inpainting import Inpaint
 from captum_ext.perturbation.marginals import (
     ConditionalGaussian,
     Empirical,
@@ -29,7 +20,16 @@ from captum_ext.perturbation.marginals import (
     OwnPatches,
     Uniform,
 )
-from captum_ext.perturbation.perturbers import (
+from captum_ext.perturbation.segments.attributers import (
+    Attributer,
+    KernelShapAttributer,
+    LinearLimeAttributer,
+    PdaAttributer,
+    RiseAttributer,
+)
+from captum_ext.perturbation.segments.ciu import Ciu, CiuAttributer, OriginalCiuAttributer
+from captum_ext.perturbation.segments.inpainting import Inpaint
+from captum_ext.perturbation.segments.perturbers import (
     Blend,
     ColorHistogram,
     Perturber,
@@ -38,7 +38,7 @@ from captum_ext.perturbation.perturbers import (
     SolidColor,
     Transformed,
 )
-from captum_ext.perturbation.samplers import (
+from captum_ext.perturbation.segments.samplers import (
     BernoulliSampler,
     FixedSampler,
     SampleProbabilitySampler,
@@ -46,14 +46,14 @@ from captum_ext.perturbation.samplers import (
     ShapSampler,
     SingleFeatureSampler,
 )
-from captum_ext.perturbation.segmenters import (
+from captum_ext.perturbation.segments.segmenters import (
     Fade,
     FeatureMaskSegments,
     Grid,
     Segmenter,
     SkimageSegments,
 )
-from captum_ext.perturbation.segments import Segments
+from captum_ext.perturbation.segments.segments import Segments
 
 __all__ = [
     "Attributer",

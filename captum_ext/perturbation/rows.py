@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from captum_ext.forward import Described, join
-from captum_ext.perturbation.perturbers import Fill, Perturber
+from captum_ext.perturbation.segments.perturbers import Fill, Perturber
 from captum_ext.randomness import GeneratorLike
 
 #: ``keep(samples [b])`` gives, for each input, what those samples keep of it, ``[b, H, W]``.

@@ -4,8 +4,8 @@
 the command line.
 """
 
-from captum_ext.pictures.explained import ExplainedPicture, explain_picture
-from captum_ext.pictures.saved import save_explanation
+from captum_ext.pictures.explained_picture import ExplainedPicture, explain_picture
+from captum_ext.pictures.files import save_explanation
 from captum_ext.pictures.task import OUTPUTS, Answer, Task
 
 __all__ = ["OUTPUTS", "Answer", "ExplainedPicture", "Task", "explain_picture", "save_explanation"]

@@ -12,8 +12,8 @@ from captum.attr import Attribution
 from torch import Tensor, nn
 
 from captum_ext.baselines import BASELINES
-from captum_ext.by_name import baselines_of
 from captum_ext.checks import check_choice, one_line
+from captum_ext.coerce import baselines_of
 from captum_ext.explanation import accepted_arguments, explain
 from captum_ext.forward import Passes, Remembered, count_passes
 from captum_ext.models import Classifier, TopClass

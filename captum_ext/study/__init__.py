@@ -4,12 +4,12 @@ A study is computed cell by cell into a folder, and goes on after whatever has s
 results are a table, and what statistics say of it.
 """
 
-from captum_ext.study.compute import CellResult
-from captum_ext.study.database import StoreError
-from captum_ext.study.definition import Study
-from captum_ext.study.engines import Cluster, Engine, InProcess, joined_cluster, local_cluster
-from captum_ext.study.entries import MethodEntry, MetricEntry, ModelEntry
-from captum_ext.study.images import (
+from captum_ext.analysis.leaderboard import Analysis, analyze
+from captum_ext.analysis.results import COLUMNS, MetricFacts, StudyResults
+from captum_ext.analysis.text import format_leaderboard
+from captum_ext.study.define.cache import MismatchError
+from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
+from captum_ext.study.define.images import (
     ArrayImage,
     CropImage,
     EmbeddedImage,
@@ -18,18 +18,18 @@ from captum_ext.study.images import (
     TensorImage,
     study_images,
 )
-from captum_ext.study.laboratory import MismatchError
-from captum_ext.study.leaderboard import Analysis, analyze
-from captum_ext.study.leaderboard_text import format_leaderboard
-from captum_ext.study.measures import METRICS
-from captum_ext.study.plan import Plan
-from captum_ext.study.planner import plan_of
-from captum_ext.study.question import Question, StudyMetric
-from captum_ext.study.results import COLUMNS, MetricFacts, StudyResults
-from captum_ext.study.run import run_study
-from captum_ext.study.study_file import read_study
-from captum_ext.study.subjects import Aim, Subject
-from captum_ext.study.table import FORMATS, attribution_files, export, read_results
+from captum_ext.study.define.models import Aim, Subject
+from captum_ext.study.define.study import Study
+from captum_ext.study.define.study_file import read_study
+from captum_ext.study.plan.planner import plan_of
+from captum_ext.study.plan.tasks import Plan
+from captum_ext.study.run.compute import CellResult
+from captum_ext.study.run.engines import Cluster, Engine, InProcess, joined_cluster, local_cluster
+from captum_ext.study.run.measures import METRICS
+from captum_ext.study.run.metric_context import Question, StudyMetric
+from captum_ext.study.run.runner import run_study
+from captum_ext.study.store.read import FORMATS, attribution_files, export, read_results
+from captum_ext.study.store.sqlite import StoreError
 
 __all__ = [
     "COLUMNS",

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from captum_ext.passes import count_passes
+from captum_ext.testing.contract_subject import BATCH, CLASSES, Subject
 from captum_ext.testing.expectations import expect
-from captum_ext.testing.subject import BATCH, CLASSES, Subject
 
 #: Their names; what a built-in does is recorded, not judged.
 BAD_INPUT_CHECKS = ("rejects_bad_target", "rejects_misaligned", "rejects_non_finite")

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from captum_ext.randomness import global_seed
 from captum_ext.spec import Need
 from captum_ext.testing.bad_input import rejects_bad_target, rejects_misaligned, rejects_non_finite
+from captum_ext.testing.contract_subject import BATCH, SIZE, Subject
 from captum_ext.testing.expectations import NotApplicable, expect, expect_like, expect_same
-from captum_ext.testing.subject import BATCH, SIZE, Subject
 
 BATCH_ARGUMENTS = ("perturbations_per_eval", "internal_batch_size", "nt_samples_batch_size")
 

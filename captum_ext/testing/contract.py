@@ -14,8 +14,8 @@ from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec
 from captum_ext.testing.bad_input import BAD_INPUT_CHECKS
 from captum_ext.testing.checks import CHECKS
+from captum_ext.testing.contract_subject import Subject
 from captum_ext.testing.expectations import NotApplicable
-from captum_ext.testing.subject import Subject
 
 Status = Literal["passed", "failed", "skipped", "deviates", "recorded"]
 

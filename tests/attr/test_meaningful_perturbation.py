@@ -12,8 +12,8 @@ from captum_ext.attr import MeaningfulPerturbation
 from captum_ext.attr.meaningful_perturbation import _Loss
 from captum_ext.call_model import call_model_function
 from captum_ext.forward import count_passes
-from captum_ext.perturbation.mask_views import MaskView
-from captum_ext.perturbation.references import References
+from captum_ext.perturbation.learned_masks.mask_views import MaskView
+from captum_ext.perturbation.learned_masks.references import References
 
 SIDE = 24
 PATCH = (..., slice(8, 16), slice(4, 12))

@@ -9,8 +9,8 @@ import pytest
 
 from captum_ext.forward import count_passes
 from captum_ext.study import CellResult, Study, plan_of, read_results
-from captum_ext.study.compute import compute
-from captum_ext.study.laboratory import Laboratory
+from captum_ext.study.define.cache import Laboratory
+from captum_ext.study.run.compute import compute
 
 ROOT = Path(__file__).parents[2]
 

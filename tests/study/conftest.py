@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from captum_ext.study import MethodEntry, MetricEntry, ModelEntry, Study, TensorImage
-from captum_ext.study.database import FORMAT
+from captum_ext.study.store.sqlite import FORMAT
 
 ROOT = Path(__file__).parents[2]
 #: Seconds to wait for what takes moments on an idle machine.

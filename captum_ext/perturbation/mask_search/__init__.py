@@ -7,10 +7,10 @@
 """
 
 from captum_ext.perturbation.mask_search.effects import Effects, effects
-from captum_ext.perturbation.mask_search.found import KINDS, MaskSearch, found
-from captum_ext.perturbation.mask_search.kept import KeptExample
-from captum_ext.perturbation.mask_search.plan import Plan
+from captum_ext.perturbation.mask_search.kept_example import KeptExample
+from captum_ext.perturbation.mask_search.result import KINDS, MaskSearch, found
 from captum_ext.perturbation.mask_search.search import Request, search_masks
+from captum_ext.perturbation.mask_search.settings import Plan
 
 __all__ = [
     "KINDS",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_ext.perturbation.mask_search.archive import ASIDE, DRAWN, Archive, keys_of
-from captum_ext.perturbation.mask_search.plan import Plan
+from captum_ext.perturbation.mask_search.settings import Plan
 from captum_ext.perturbation.mask_search.strategies import NEVER, Population
 from captum_ext.randomness import example_generator
 

@@ -1,0 +1,1 @@
+"""Perturbation by segments: segmenter, sampler, perturber, model, attributer."""

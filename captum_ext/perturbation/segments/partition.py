@@ -1,0 +1,122 @@
+"""The segments of a batch, and which columns of the samples they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from captum_ext.perturbation.feature_masks import check_feature_mask, one_for_each
+from captum_ext.perturbation.segments.segmenters import Segmenter
+from captum_ext.perturbation.segments.segments import Segments, check_segments
+
+
+class Segmented(NamedTuple):
+    """One example.
+
+    Attributes:
+        images: for each input ``[C, H, W]``.
+        segments: of each image.
+        columns: for each image ``[S_k]``, which of the example's features its segments are.
+        n_features: in all images; some may be segments of several.
+    """
+
+    images: tuple[Tensor, ...]
+    segments: tuple[Segments, ...]
+    columns: tuple[Tensor, ...]
+    n_features: int
+
+
+def segmented(
+    tensors: tuple[Tensor, ...], segmenter: Segmenter | tuple[Segmenter, ...], feature_mask: Any
+) -> Iterator[Segmented]:
+    """Parts each example of a batch into segments.
+
+    Args:
+        tensors: images ``[B, C, H, W]``.
+        segmenter: one, or one for each input.
+        feature_mask: in Captum's form, in place of a segmenter; None, or a tuple with None for
+            inputs that the segmenter parts.
+
+    Raises:
+        TypeError, ValueError: masks or segments that do not fit, fewer than two features.
+
+    Example:
+        >>> from captum_ext.perturbation import Grid
+        >>> (one,) = segmented((torch.rand(1, 3, 4, 4),), Grid(2, 2), None)
+        >>> one.n_features, one.columns
+        (4, (tensor([0, 1, 2, 3]),))
+    """
+    masks = [
+        None if mask is None else check_feature_mask(mask, x)
+        for mask, x in zip(one_for_each(feature_mask, tensors), tensors, strict=True)
+    ]
+    before: Sequence[Segments | None] = [None] * len(tensors)
+    for number in range(len(tensors[0])):
+        images = tuple(x[number] for x in tensors)
+        found, columns, total = _of_example(
+            images,
+            one_for_each_of(segmenter, images, "segmenter"),
+            [None if mask is None else mask[number] for mask in masks],
+            number,
+        )
+        # The same segments again take no memory of their own.
+        segments = tuple(
+            old if old is not None and new.same_as(old) else new
+            for new, old in zip(found, before, strict=True)
+        )
+        before = segments
+        yield Segmented(images, segments, columns, total)
+
+
+def one_for_each_of(part: Any, images: tuple[Tensor, ...], name: str) -> tuple[Any, ...]:
+    """One part for each image: the one for all, or as many as given.
+
+    Example:
+        >>> one_for_each_of("all", (torch.zeros(1), torch.zeros(1)), "part")
+        ('all', 'all')
+    """
+    return one_for_each(part, images, name) if isinstance(part, tuple) else (part,) * len(images)
+
+
+def _of_example(
+    images: tuple[Tensor, ...],
+    segmenters: tuple[Segmenter, ...],
+    masks: Sequence[Tensor | None],
+    number: int,
+) -> tuple[list[Segments], tuple[Tensor, ...], int]:
+    """The segments of each image, their columns, and the number of all features."""
+    given = [mask.unique() for mask in masks if mask is not None]
+    shared = torch.cat(given).unique() if given else torch.zeros(0)
+    if len(shared) and int(shared[-1] - shared[0]) != len(shared) - 1:
+        raise ValueError(
+            f"feature_mask must number its features without a gap; got {len(shared)} numbers from "
+            f"{int(shared[0])} to {int(shared[-1])}"
+        )
+    found, columns, total = [], [], len(shared)
+    for segmenter, image, mask in zip(segmenters, images, masks, strict=True):
+        if mask is None:
+            own = _found(segmenter, image, number)
+            columns.append(torch.arange(total, total + len(own), device=image.device))
+            total += len(own)
+        else:
+            # As in Captum, a number that several inputs bear is one feature.
+            numbers, labels = mask.unique(return_inverse=True)
+            own = Segments(labels.to(image.device))
+            columns.append((numbers - shared[0]).to(image.device))
+        found.append(own)
+    if total < 2:
+        raise ValueError(f"feature_mask must hold at least 2 features; got {total}")
+    return found, tuple(columns), total
+
+
+def _found(segmenter: Segmenter, image: Tensor, number: int) -> Segments:
+    segments = check_segments(segmenter(image), image)
+    if len(segments) < 2:
+        raise ValueError(
+            f"segmenter must find at least 2 segments; {segmenter} found one in example {number}: "
+            "give it other settings, or a feature_mask"
+        )
+    return segments

@@ -1,0 +1,246 @@
+"""One picture explained: by several methods, for several classes, and at which cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from captum.attr import Attribution
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor, nn
+
+from captum_ext.checks import check_choice
+from captum_ext.coerce import layer_of, references_of
+from captum_ext.explanation import DEFAULT_METHOD
+from captum_ext.image_files import read_image
+from captum_ext.models import Classifier, TopClass
+from captum_ext.pictures.task import OUTPUTS, Answer, Task
+from captum_ext.randomness import GeneratorLike, seed_of
+from captum_ext.registry import as_spec
+from captum_ext.spec import MethodSpec
+from captum_ext.visualize import (
+    check_image,
+    explanation_figure,
+    intensity,
+    overlay,
+    shrunk,
+)
+
+Method = str | MethodSpec | type[Attribution]
+Picture = str | Path | Image.Image | np.ndarray | Tensor
+
+
+@dataclass
+class ExplainedPicture:
+    """A picture with what methods say about it.
+
+    Attributes:
+        name: of the picture.
+        picture: ``[3, H, W]`` in [0, 1].
+        model: that was explained.
+        classes: that were explained.
+        answers: class by class, method by method.
+        settings: what was asked for.
+    """
+
+    name: str
+    picture: Tensor = field(repr=False)
+    model: Classifier = field(repr=False)
+    classes: list[TopClass]
+    answers: list[Answer] = field(repr=False)
+    settings: dict[str, Any]
+
+    @property
+    def methods(self) -> list[MethodSpec]:
+        """Each once, in order."""
+        return list({answer.method.name: answer.method for answer in self.answers}.values())
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """The part of the picture that the model sees: top, bottom, left, right."""
+        return self.model.view.seen((self.picture.shape[1], self.picture.shape[2]))
+
+    def overlay(self, answer: Answer, *, signed: bool = False, **settings: Any) -> Tensor:
+        """The heat map of an answer over the picture, at the picture's resolution: ``[3, H, W]``.
+
+        Args:
+            answer: one with an attribution.
+            signed: red for the class, blue against it, in place of magnitudes.
+            settings: ``alpha``, ``cmap``, ``gray``, ``outlier_perc`` of
+                :func:`captum_ext.visualize.overlay`.
+
+        Raises:
+            ValueError: an answer without attribution.
+        """
+        if answer.attribution is None:
+            raise ValueError(f"answer must have an attribution; there is none: {answer.problem}")
+        # Before the way back: finer than the model's pixels, signs would cancel.
+        strength = intensity(
+            answer.attribution, signed=signed, outlier_perc=settings.pop("outlier_perc", 0.0)
+        )
+        height, width = self.picture.shape[1:]
+        heat = self.model.view.back(strength, (height, width))
+        return overlay(self.picture, heat, signed=signed, seen=self.seen, **settings)
+
+    def figure(self, *, signed: bool = False, **settings: Any) -> Figure:
+        """All heat maps: a row for each class, a column for each method.
+
+        Args:
+            signed, settings: as of :meth:`overlay`.
+        """
+        small = replace(self, picture=shrunk(self.picture))
+        maps: list[list[Tensor | str]] = []
+        for about in self.classes:
+            own = [answer for answer in self.answers if answer.about == about]
+            maps.append(
+                [
+                    answer.problem
+                    if answer.attribution is None
+                    else small.overlay(answer, signed=signed, **settings)
+                    for answer in own
+                ]
+            )
+        names = [f"{_short(c.label)}\n{_number(c)}" for c in self.classes]
+        return explanation_figure(
+            small.picture,
+            maps,
+            names,
+            [spec.title for spec in self.methods],
+            seen=small.seen,
+            signed=signed,
+            cmap=settings.get("cmap"),
+        )
+
+
+def explain_picture(
+    model: Classifier,
+    picture: Picture,
+    methods: Method | Sequence[Method] = DEFAULT_METHOD,
+    *,
+    top: int = 3,
+    targets: int | str | Sequence[int | str] | None = None,
+    output: str = "auto",
+    baseline: str | None = None,
+    references: Any = None,
+    layer: nn.Module | str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    generator: GeneratorLike = None,
+    name: str | None = None,
+    on_start: Callable[[MethodSpec, TopClass], None] | None = None,
+) -> ExplainedPicture:
+    """Explains a picture by one or several methods, for its top classes or given ones.
+
+    What a method that only runs the model has asked about one class, it need not ask again about
+    another: explaining three costs as much as explaining one (but for Genetic IPHA, whose questions
+    depend on the answers).
+
+    Args:
+        model: of :func:`captum_ext.load_model`.
+        picture: path of an image file, name of a photograph of scikit-image, ``PIL.Image``, array
+            ``[H, W, 3]``, or tensor ``[3, H, W]`` in [0, 1].
+        methods: names, classes or specs.
+        top: how many classes to explain, the highest first.
+        targets: a class, or classes, to explain in their place, by name or number.
+        output: one of :data:`OUTPUTS`. A method that is defined on one output explains that.
+        baseline: name of a baseline, for the methods that have one.
+        references: pictures of other classes, as of :func:`captum_ext.explain`, for the methods
+            that compare with these.
+        layer: for the methods that look into one, as of :func:`captum_ext.explain`.
+        arguments: of ``attribute()``; each goes to the methods that have it.
+        generator: seed of stochastic methods.
+        name: of the picture.
+        on_start: called with the method and the class before each answer.
+
+    Returns:
+        The picture with an answer for each class and method. A method that does not work on the
+        model, or fails, has a problem in place of an attribution.
+
+    Raises:
+        TypeError: no Classifier; an argument that no method takes.
+        ValueError: a picture that cannot be read; an unknown name; a baseline or references that
+            no method takes.
+
+    Example:
+        >>> from captum_ext import load_model
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> model = load_model(network, size=32)
+        >>> explained = explain_picture(model, "coffee", ["saliency", "occlusion"], top=2)
+        >>> [answer.method.name for answer in explained.answers]
+        ['saliency', 'occlusion', 'saliency', 'occlusion']
+        >>> explained.overlay(explained.answers[0]).shape
+        torch.Size([3, 400, 600])
+    """
+    if not isinstance(model, Classifier):
+        raise TypeError(f"model must be of load_model(); got a {type(model).__name__}")
+    specs = list({spec.name: spec for spec in map(as_spec, _listed(methods, "methods"))}.values())
+    pixels = _pixels(picture)
+    seen = model.see(pixels)
+    task = Task(
+        model=model,
+        seen=seen,
+        output=check_choice(output, "output", OUTPUTS),
+        baseline=baseline,
+        references=references_of(model, references),
+        layer=layer_of(model, layer),
+        arguments=dict(arguments or {}),
+        seed=seed_of(generator),
+    )
+    task.check(specs)
+    if targets is None:
+        classes = model.top(seen, top)
+    else:
+        wanted = dict.fromkeys(model.index_of(each) for each in _listed(targets, "targets"))
+        classes = model.describe(seen, list(wanted))
+    answers = []
+    for about in classes:
+        for spec in specs:
+            if on_start is not None:
+                on_start(spec, about)
+            answers.append(task.answer(spec, about))
+    settings = {
+        "model": model.name,
+        "methods": [spec.name for spec in specs],
+        "top": top if targets is None else None,
+        "targets": targets,
+        "output": output,
+        "baseline": baseline,
+        "references": None if task.references is None else len(task.references),
+        "layer": layer if isinstance(layer, str) else layer and type(layer).__name__,
+        "arguments": {key: repr(value) for key, value in task.arguments.items()},
+        "seed": task.seed,
+    }
+    title = name or (Path(picture).stem if isinstance(picture, str | Path) else "picture")
+    return ExplainedPicture(title, pixels, model, classes, answers, settings)
+
+
+def _listed(given: Any, name: str) -> list[Any]:
+    found = list(given) if isinstance(given, list | tuple) else [given]
+    if not found:
+        raise ValueError(f"{name} must hold at least one; got none")
+    return found
+
+
+def _pixels(picture: Picture) -> Tensor:
+    """``[3, H, W]`` in [0, 1]."""
+    if not isinstance(picture, Tensor):
+        return read_image(picture)
+    return check_image(picture, "picture").float().expand(3, -1, -1)
+
+
+def _short(label: str) -> str:
+    """The first of several names, on two lines where it is long."""
+    words = label.split(",", maxsplit=1)[0].replace("_", " ").split()
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + len(word) > 16:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)
+
+
+def _number(about: TopClass) -> str:
+    return f"p = {about.probability:.3g}"

@@ -1,0 +1,284 @@
+"""The models of a study, as its cells see them: a classifier, or an exam model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from captum_ext.coerce import layer_of
+from captum_ext.exam import KnownModel
+from captum_ext.forward import Preprocessed
+from captum_ext.models import Classifier
+from captum_ext.models.classifier import luminance
+from captum_ext.pictures.task import output_for
+from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.study.plan.digest import digest_of_model
+
+#: What may be asked for in place of a class.
+PREDICTED, LABEL = "predicted", "label"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is explained: an image as the model sees it, and a class.
+
+    Attributes:
+        seen: ``[1, C, h, w]``.
+        target: the class's index.
+        label: its name, or its index.
+        has_logit: whether the model gives logits.
+    """
+
+    seen: Tensor = field(repr=False)
+    target: int
+    label: str
+    has_logit: bool
+
+
+class Subject(ABC):
+    """A model of a study.
+
+    Attributes:
+        model: whose passes are counted.
+        resolution: at which methods are asked, see :func:`captum_ext.explain`.
+    """
+
+    model: nn.Module
+    resolution: Resolution = "image"
+
+    @property
+    def counted(self) -> nn.Module:
+        """What every pass runs through once, whichever output it is for."""
+        return self.model
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Differs where anything of the model does."""
+
+    @abstractmethod
+    def see(self, image: Tensor) -> Tensor:
+        """An image ``[C, H, W]`` in [0, 1] as the model sees it, ``[1, C, h, w]``."""
+
+    @abstractmethod
+    def see_mask(self, mask: Tensor) -> Tensor:
+        """A mask ``[1, H, W]`` of the same picture, ``[1, 1, h, w]``, 0 and 1."""
+
+    @abstractmethod
+    def index_of(self, target: int | str) -> int:
+        """A class by its number or name.
+
+        Raises:
+            ValueError: a class that the model does not have.
+        """
+
+    @abstractmethod
+    def aim(self, seen: Tensor, target: int | str) -> Aim:
+        """What is explained of an image: the class of a number or name, or the predicted one.
+
+        Raises:
+            ValueError: a class that the model does not have.
+        """
+
+    def fitting(self, spec: MethodSpec) -> nn.Module:
+        """The model with an output that a method can explain."""
+        return self.model
+
+    @abstractmethod
+    def asked(
+        self, spec: MethodSpec, aim: Aim, output: str, model: nn.Module
+    ) -> tuple[nn.Module, str]:
+        """The model as a method shall see it, and which output it then gives.
+
+        Args:
+            spec: the method.
+            aim: what is explained.
+            output: one of :data:`captum_ext.pictures.OUTPUTS`.
+            model: :attr:`model`, or one that answers as it does.
+        """
+
+    @abstractmethod
+    def scored(self, aim: Aim, output: str) -> nn.Module:
+        """The model as metrics see it: ``"probability"`` or ``"logit"``."""
+
+    def layer(self, name: str | None) -> nn.Module | None:
+        """The layer of a name."""
+        return layer_of(self.model, name)
+
+    def truth(self) -> Tensor | None:
+        """Which pixels decide, ``[1, 1, h, w]`` of bool, where that is known."""
+        return None
+
+    def shapley_values(self, aim: Aim, asked: nn.Module) -> Tensor | None:
+        """The exact Shapley values of an output, ``[1, 1, h, w]``, where they are known."""
+        return None
+
+
+class ClassifierSubject(Subject):
+    """A classifier of :func:`captum_ext.load_model`.
+
+    Example:
+        >>> from captum_ext import load_model
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+        >>> subject = ClassifierSubject(load_model(network, size=4))
+        >>> subject.aim(subject.see(torch.rand(3, 8, 8)), 1).label
+        '1'
+    """
+
+    def __init__(self, model: Classifier) -> None:
+        self.model: Classifier = model
+
+    @property
+    def fingerprint(self) -> str:
+        return digest_of_model(self.model, repr(self.model.view), self.model.class_names)
+
+    def see(self, image: Tensor) -> Tensor:
+        return self.model.see(image.float().expand(3, -1, -1))
+
+    def see_mask(self, mask: Tensor) -> Tensor:
+        return (self.model.view(mask)[None] >= 0.5).to(self.model.device)
+
+    def index_of(self, target: int | str) -> int:
+        return self.model.index_of(target)
+
+    def aim(self, seen: Tensor, target: int | str) -> Aim:
+        if target == PREDICTED:
+            (top,) = self.model.top(seen, 1)
+        else:
+            (top,) = self.model.describe(seen, [self.index_of(target)])
+        return Aim(seen, top.index, top.label, top.has_logit)
+
+    def asked(
+        self, spec: MethodSpec, aim: Aim, output: str, model: nn.Module
+    ) -> tuple[nn.Module, str]:
+        chosen = output_for(spec, output) if aim.has_logit else "probability"
+        return self._with_output(model, aim, chosen), chosen
+
+    def scored(self, aim: Aim, output: str) -> nn.Module:
+        return self._with_output(self.model, aim, output)
+
+    def _with_output(self, model: nn.Module, aim: Aim, output: str) -> nn.Module:
+        if not aim.has_logit or output == "logit":
+            return model
+        return nn.Sequential(model, nn.Softmax(dim=1)).eval()
+
+
+class ExamSubject(Subject):
+    """A model whose right answer is known; methods are asked about the output that it gives.
+
+    Example:
+        >>> from captum_ext.exam import make_model
+        >>> subject = ExamSubject(make_model("center_pixel", size=5))
+        >>> int(subject.truth().sum()), subject.see(torch.rand(3, 8, 8)).shape
+        (1, torch.Size([1, 1, 5, 5]))
+    """
+
+    resolution: Resolution = "pixel"
+
+    def __init__(self, model: KnownModel) -> None:
+        self.model: KnownModel = model
+
+    @property
+    def counted(self) -> nn.Module:
+        return self.model.flatten
+
+    @property
+    def fingerprint(self) -> str:
+        return digest_of_model(self.model, self.model.output)
+
+    def see(self, image: Tensor) -> Tensor:
+        """Gray levels; an image of one channel and the model's size is as it is."""
+        side = self.model.size
+        if tuple(image.shape) == (1, side, side):
+            return image[None]
+        gray = luminance(image) if len(image) == 3 else image
+        small = functional.interpolate(
+            gray[None].double(), (side, side), mode="bilinear", antialias=True
+        )
+        return (small.clamp(0, 1) * 255).round() / 255
+
+    def see_mask(self, mask: Tensor) -> Tensor:
+        return self.see(mask) >= 0.5
+
+    def index_of(self, target: int | str) -> int:
+        n_classes = self.model.n_classes
+        if not isinstance(target, int) or not 0 <= target < n_classes:
+            raise ValueError(
+                f"target must be {PREDICTED!r} or a class below {n_classes}; got {target!r}"
+            )
+        return target
+
+    @torch.no_grad()
+    def aim(self, seen: Tensor, target: int | str) -> Aim:
+        predicted = target == PREDICTED
+        index = int(self.model(seen)[0].argmax()) if predicted else self.index_of(target)
+        return Aim(seen, index, str(index), has_logit=self.model.output == "logit")
+
+    def fitting(self, spec: MethodSpec) -> KnownModel:
+        for need, own in ((Need.LOGITS, "logit"), (Need.PROBABILITIES, "probability")):
+            if need in spec.needs and self.model.output != own:
+                return self.model.with_output(own)
+        return self.model
+
+    def asked(
+        self, spec: MethodSpec, aim: Aim, output: str, model: nn.Module
+    ) -> tuple[nn.Module, str]:
+        fitting = self.fitting(spec)
+        return (model if fitting is self.model else fitting), fitting.output
+
+    def scored(self, aim: Aim, output: str) -> nn.Module:
+        return self.model.with_output(output)
+
+    def truth(self) -> Tensor | None:
+        return self.model.ground_truth()
+
+    def shapley_values(self, aim: Aim, asked: nn.Module) -> Tensor | None:
+        if not isinstance(asked, KnownModel):
+            return None
+        return asked.shapley_values(aim.seen, aim.target)
+
+
+class StandIn(ClassifierSubject):
+    """A cheap classifier that sees what another subject sees: to rehearse a study.
+
+    Args:
+        subject: the other.
+        seen: an image as it sees it, ``[1, C, h, w]``.
+        n_classes: that it tells apart.
+    """
+
+    def __init__(self, subject: Subject, seen: Tensor, n_classes: int) -> None:
+        self.other = subject
+        channels = seen.shape[1]
+        # A convolution with overlapping windows: Grad-CAM takes it for one that sees more than
+        # a transformer's patches.
+        network = nn.Sequential(
+            nn.Conv2d(channels, 4, 9, stride=8, padding=4),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(16, n_classes),
+        ).requires_grad_(False)
+        with torch.no_grad():
+            for number, value in enumerate(network.parameters()):
+                generator = torch.Generator().manual_seed(number)
+                value.copy_(torch.rand(value.shape, generator=generator) - 0.5)
+        self.network = network.to(seen).eval()
+        self.model: Any = Preprocessed(self.network, (0.0,) * channels, (1.0,) * channels).eval()
+
+    def see(self, image: Tensor) -> Tensor:
+        return self.other.see(image)
+
+    def see_mask(self, mask: Tensor) -> Tensor:
+        return self.other.see_mask(mask)
+
+    def aim(self, seen: Tensor, target: int | str) -> Aim:
+        return Aim(seen, 0, "0", has_logit=True)
+
+    def layer(self, name: str | None) -> nn.Module | None:
+        return None if name is None else self.network[0]

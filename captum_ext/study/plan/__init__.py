@@ -1,0 +1,1 @@
+"""From a study to its cells and tasks, each with a key."""

@@ -1,0 +1,304 @@
+"""From a study to its cells, each with a key: a digest of everything that determines it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from captum_ext.checks import one_line
+from captum_ext.study.define.cache import Laboratory
+from captum_ext.study.define.entries import MetricEntry, ModelEntry
+from captum_ext.study.define.images import StudyImage
+from captum_ext.study.define.models import PREDICTED, ExamSubject, Subject
+from captum_ext.study.define.study import Study, decisive_versions
+from captum_ext.study.plan.digest import digest_of, digest_of_bytes
+from captum_ext.study.plan.tasks import Asked, Cell, Plan, Task
+
+#: By which seed what draws nothing is known, whatever seeds a study has.
+NO_SEED = 0
+
+
+def plan_of(study: Study, laboratory: Laboratory | None = None) -> Plan:
+    """Plans a study, after a look at all that it names.
+
+    Args:
+        study: the study.
+        laboratory: that has its models; None makes one.
+
+    Raises:
+        TypeError, ValueError: a model that cannot be had; a class, setting or layer that there is
+            not; a method that works on none of the models.
+
+    Example:
+        >>> from captum_ext.study import EmbeddedImage, MethodEntry
+        >>> study = Study(
+        ...     "Edges",
+        ...     [ModelEntry.exam("center_pixel", size=9)],
+        ...     [EmbeddedImage("coffee"), EmbeddedImage("rocket")],
+        ...     [MethodEntry("saliency")],
+        ...     [MetricEntry("gini")],
+        ... )
+        >>> plan = plan_of(study)
+        >>> len(plan.cells), len(plan.tasks)
+        (2, 2)
+    """
+    planner = _Planner(study, laboratory or Laboratory())
+    planner.look()
+    cells: list[Cell] = []
+    tasks: list[Task] = []
+    for model in study.models:
+        for number in range(len(study.images)):
+            asked = {seed: planner.asked(model, number, seed) for seed in study.seeds}
+            for seed in study.seeds:
+                cells += planner.cells(model, number, seed, asked[seed])
+            for seed, wanted in _by_attribution(asked).items():
+                tasks += planner.tasks(model, number, seed, wanted)
+    return Plan(cells, _without_doubles(tasks), planner.identity(), planner.notes)
+
+
+class _Planner:
+    """What is known of a study's parts, once they have been looked at."""
+
+    def __init__(self, study: Study, laboratory: Laboratory) -> None:
+        self.study = study
+        self.laboratory = laboratory
+        self.versions = decisive_versions()
+        self.notes: list[str] = []
+        self.fingerprints: dict[str, str] = {}
+        self.groups: dict[str, list[list[int]]] = {}
+        self.digests = {image.name: image.digest() for image in study.images}
+        self.references = dict(self.digests)
+        for image in () if isinstance(study.references, str) else study.references or ():
+            # Of one name with an image of the study, it need not be that image.
+            self.references[image.name] = image.digest()
+        self.masks = {name: _file_digest(path) for name, path in study.masks.items()}
+        self.methods = {entry.name: digest_of(entry.as_dict()) for entry in study.methods}
+        self.metrics = {entry.name: digest_of(entry.as_dict()) for entry in study.metrics}
+
+    def look(self) -> None:
+        """Loads every model, and asks it about the methods."""
+        for name, digest in self.digests.items():
+            if digest.startswith("unreadable"):
+                self.notes.append(f"image {name!r} is {digest}")
+        problems: dict[str, dict[str, str]] = {}
+        subjects = []
+        for entry in self.study.models:
+            with _at(f"model {entry.name!r}"):
+                subject, self.fingerprints[entry.name] = self.laboratory.load(entry)
+                for target in {self.study.target_of(image) for image in self.study.images}:
+                    if target != PREDICTED:
+                        subject.index_of(target)
+            problems[entry.name] = _check_methods(self.study, subject)
+            self.groups[entry.name] = _groups(self.study, subject)
+            subjects.append(subject)
+        self.notes += _notes_of(problems, len(self.study.models))
+        self.notes += _equal(self.digests)
+        _check_metrics(self.study, subjects)
+
+    def asked(self, model: ModelEntry, number: int, seed: int) -> list[Asked]:
+        """All methods about an image, with the keys of their attributions and cells."""
+        study = self.study
+        image = study.images[number]
+        place = (
+            *(self.fingerprints[model.name], self.digests[image.name]),
+            *(study.target_of(image), self.versions),
+        )
+        compared = self._compared(number)
+        found = []
+        for method in study.methods:
+            used = compared if method.spec.takes_references else []
+            drawn = seed if method.draws else NO_SEED
+            key = digest_of(*place, self.methods[method.name], drawn, used)
+            cells = [
+                (metric, self._cell_key(key, metric, image, seed), seed) for metric in study.metrics
+            ]
+            found.append(Asked(method, key, cells))
+        return found
+
+    def _compared(self, number: int) -> list[str]:
+        """The digests of what the image of a number is compared with."""
+        return [self.references[other.name] for other in self.study.references_of(number)]
+
+    def _cell_key(self, attribution: str, metric: MetricEntry, image: StudyImage, seed: int) -> str:
+        drawn = seed if metric.draws else NO_SEED
+        mask = self.masks.get(image.name) if metric.known.needs_mask else None
+        return digest_of(attribution, self.metrics[metric.name], drawn, mask)
+
+    def cells(
+        self, model: ModelEntry, number: int, seed: int, asked: Sequence[Asked]
+    ) -> Iterator[Cell]:
+        image = self.study.images[number].name
+        for each in asked:
+            for metric, key, _ in each.metrics:
+                yield Cell(model.name, image, each.entry.name, metric.name, seed, key)
+
+    def tasks(
+        self, model: ModelEntry, number: int, seed: int, asked: Sequence[Asked]
+    ) -> Iterator[Task]:
+        study, image = self.study, self.study.images[number]
+        for group in self.groups[model.name]:
+            yield Task(
+                digest_of(image.name, [asked[method].key for method in group], seed),
+                model,
+                image,
+                seed,
+                fingerprint=self.fingerprints[model.name],
+                digest=self.digests[image.name],
+                target=study.target_of(image),
+                asked=[asked[method] for method in group],
+                references=tuple(study.references_of(number)),
+                reference_digests=self._compared(number),
+                mask=study.masks.get(image.name),
+                mask_digest=self.masks.get(image.name),
+                versions=self.versions,
+                gallery=number < study.gallery,
+                keep=study.keep_attributions,
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """What tells the study from others, as plain values."""
+        study = self.study
+        return {
+            "models": [
+                {"name": name, "fingerprint": found} for name, found in self.fingerprints.items()
+            ],
+            "images": [{"name": name, "digest": found} for name, found in self.digests.items()],
+            "methods": [{"name": entry.name} | entry.as_dict() for entry in study.methods],
+            "metrics": [{"name": entry.name} | entry.as_dict() for entry in study.metrics],
+            "seeds": list(study.seeds),
+            "target": study.target,
+            "references": study.references
+            if isinstance(study.references, str)
+            else [self.references[image.name] for image in study.references or ()],
+            "masks": self.masks,
+            "keep_attributions": study.keep_attributions,
+            "gallery": study.gallery,
+            "versions": self.versions,
+        }
+
+
+def _check_methods(study: Study, subject: Subject) -> dict[str, str]:
+    """Why methods do not work on a model.
+
+    Raises:
+        TypeError, ValueError: settings that a method does not take; an unknown layer.
+    """
+    problems = {}
+    for entry in study.methods:
+        with _at(f"method {entry.name!r}"):
+            layer = subject.layer(entry.layer)
+            model = subject.fitting(entry.spec)
+            problem = entry.spec.problem_with(model, layer)
+            if problem is None:
+                entry.check(model, layer)
+            else:
+                problems[entry.name] = problem
+    return problems
+
+
+def _check_metrics(study: Study, subjects: Sequence[Subject]) -> None:
+    """Refuses metrics that want to know what nothing tells them.
+
+    Raises:
+        ValueError: a metric that wants masks, where there is none and no model of the exam; one
+            that wants such a model.
+    """
+    exam = any(isinstance(subject, ExamSubject) for subject in subjects)
+    for entry in study.metrics:
+        with _at(f"metric {entry.name!r}"):
+            if entry.known.needs_mask and not study.masks and not exam:
+                raise ValueError("masks must be given, which show where the object is")
+            if entry.known.needs_exam and not exam:
+                raise ValueError("models must hold one of the exam, whose answer is known")
+
+
+def _equal(digests: dict[str, str]) -> list[str]:
+    """A note for images that are the same: they count as several, and tell as much as one."""
+    first: dict[str, str] = {}
+    return [
+        f"image {name!r} is the same as {first[digest]!r}"
+        for name, digest in digests.items()
+        if first.setdefault(digest, name) != name
+    ]
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Says of which part of a study an error is.
+
+    Raises:
+        TypeError, ValueError: in place of one without.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{place}: {one_line(error)}") from error
+
+
+def _notes_of(problems: dict[str, dict[str, str]], n_models: int) -> list[str]:
+    """A line for each method that does not work on a model.
+
+    Raises:
+        ValueError: it works on none.
+    """
+    notes = []
+    for model, own in problems.items():
+        for method, problem in own.items():
+            if sum(method in each for each in problems.values()) == n_models:
+                raise ValueError(f"method {method!r} works on no model of the study: {problem}")
+            notes.append(f"on {model}: {problem}")
+    return notes
+
+
+def _groups(study: Study, subject: Subject) -> list[list[int]]:
+    """The methods' numbers, those together that ask a model the same."""
+    groups: dict[str, list[int]] = {}
+    for number, entry in enumerate(study.methods):
+        groups.setdefault(entry.questions(subject.model) or str(number), []).append(number)
+    return list(groups.values())
+
+
+def _by_attribution(asked: dict[int, list[Asked]]) -> dict[int, list[Asked]]:
+    """What is asked with each seed, where an attribution that does not draw is asked once.
+
+    What metrics that draw are to say of it with other seeds, they say of that one.
+    """
+    merged = {seed: list(each) for seed, each in asked.items()}
+    start, *others = asked
+    for seed, number in product(others, range(len(merged[start]))):
+        own, earlier = merged[seed][number], merged[start][number]
+        if own.key == earlier.key:
+            merged[start][number] = replace(earlier, metrics=[*earlier.metrics, *own.metrics])
+            merged[seed][number] = replace(own, metrics=[])
+    return merged
+
+
+def _without_doubles(tasks: Sequence[Task]) -> list[Task]:
+    """Of cells with the same key, the first is computed."""
+    known: set[str] = set()
+    kept = []
+    for task in tasks:
+        asked = []
+        for each in task.asked:
+            # Also within a task: metrics of two names can be the same.
+            metrics = []
+            for wanted in each.metrics:
+                if wanted[1] not in known:
+                    known.add(wanted[1])
+                    metrics.append(wanted)
+            if metrics:
+                asked.append(replace(each, metrics=metrics))
+        if asked:
+            kept.append(replace(task, asked=asked))
+    return kept
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        return digest_of_bytes(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"masks: {path} cannot be read: {one_line(error)}") from error

@@ -1,0 +1,273 @@
+"""The results of a study, in an SQLite file of its folder.
+
+Each cell is a transaction of its own, so that whoever is killed loses the cell that he was at. Any
+number of processes may write at once: each claims the task that it works on, and a lock, which the
+system takes back from the dead, tells whether it is alive.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, fields
+from datetime import datetime, timezone
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from captum_ext.study.plan.tasks import Plan, Task
+from captum_ext.study.run.compute import CellResult, Kept
+from captum_ext.study.store.identity_differences import differences
+from captum_ext.study.store.sqlite import FILE, FORMAT, check_format, connect, explained, is_made
+
+ATTRIBUTIONS = "attributions"
+_RESULT = tuple(each.name for each in fields(CellResult))
+_TABLES = f"""
+CREATE TABLE study (
+    id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, identity TEXT NOT NULL,
+    about TEXT NOT NULL, created TEXT NOT NULL
+);
+CREATE TABLE plan (
+    position INTEGER PRIMARY KEY, model TEXT, image TEXT, method TEXT, metric TEXT, seed INTEGER,
+    key TEXT NOT NULL, attribution TEXT NOT NULL
+);
+CREATE TABLE cells (
+    key TEXT PRIMARY KEY, status TEXT NOT NULL, value REAL, error TEXT, traceback TEXT,
+    remark TEXT, target INTEGER, label TEXT, output TEXT, forward INTEGER, backward INTEGER,
+    seconds REAL, metric_forward INTEGER, metric_seconds REAL, worker TEXT
+);
+CREATE TABLE kept (key TEXT PRIMARY KEY, picture BLOB, drawn BLOB);
+CREATE TABLE claims (task TEXT PRIMARY KEY, owner TEXT NOT NULL);
+PRAGMA user_version = {FORMAT};
+"""
+
+
+class Store:
+    """A study's folder, open for this process.
+
+    Args:
+        folder: made where it is not there.
+        plan: of the study.
+        about: what the report must know of it, plain values.
+        extend: of another study's folder, make this one's; its cells stay.
+
+    Raises:
+        ValueError: a folder of another study; it says what differs.
+        StoreError: a folder that cannot be written, a file that is damaged or no study's.
+
+    Example:
+        >>> import tempfile
+        >>> from captum_ext.study.plan.tasks import Cell
+        >>> plan = Plan([Cell("m", "i", "a", "srg", 0, "key")], [], {"seeds": [0]}, [])
+        >>> with tempfile.TemporaryDirectory() as folder, Store(Path(folder), plan, {}) as store:
+        ...     store.add(CellResult("key", "ok", 0.5))
+        ...     store.known(["key", "other"])
+        {'key'}
+    """
+
+    def __init__(
+        self, folder: Path, plan: Plan, about: dict[str, Any], *, extend: bool = False
+    ) -> None:
+        self.folder = folder
+        self.owner = uuid.uuid4().hex
+        self._lock: FileLock | None = None
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._database = connect(folder / FILE)
+        try:
+            with explained(folder):
+                self._prepare(plan, about, extend)
+                self._lock = _lock_of(folder, self.owner)
+                self._lock.acquire(timeout=0)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self, plan: Plan, about: dict[str, Any], extend: bool) -> None:
+        """Makes the tables, or makes sure that they are this study's."""
+        # Before anything is written: what is refused stays as it is.
+        self._is_of(plan, extend)
+        # Survives the death of any process; of the machine's, all but the last moments.
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        with self._writing():
+            # Asked again: another process may have been at it.
+            if self._is_of(plan, extend):
+                # Titles and paths may have changed, which determine nothing.
+                self._database.execute("UPDATE study SET about = ?", (json.dumps(about),))
+                return
+            if not is_made(self._database):
+                for statement in _TABLES.split(";"):
+                    self._database.execute(statement)
+            self._write_plan(plan, about)
+
+    def _is_of(self, plan: Plan, extend: bool) -> bool:
+        """Whether the tables are there and a study's own.
+
+        Raises:
+            ValueError: they are another one's, which is not to be extended.
+        """
+        if not is_made(self._database):
+            return False
+        check_format(self._database, self.folder)
+        (there,) = self._database.execute("SELECT identity FROM study").fetchone()
+        found = list(differences(json.loads(there), json.loads(json.dumps(plan.identity))))
+        if found and not extend:
+            raise ValueError(
+                f"out {str(self.folder)!r} holds another study, which differs in "
+                f"{'; '.join(found)}. Take another folder, or extend this one (--extend)"
+            )
+        return not found
+
+    def _write_plan(self, plan: Plan, about: dict[str, Any]) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._database.execute(
+            "INSERT OR REPLACE INTO study VALUES (1, ?, ?, ?, ?)",
+            (FORMAT, json.dumps(plan.identity), json.dumps(about), now),
+        )
+        attribution = {
+            key: asked.key
+            for task in plan.tasks
+            for asked in task.asked
+            for _, key, _ in asked.metrics
+        }
+        self._database.execute("DELETE FROM plan")
+        self._database.executemany(
+            "INSERT INTO plan VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (number, *cell, attribution.get(cell.key, ""))
+                for number, cell in enumerate(plan.cells)
+            ),
+        )
+
+    def known(self, keys: Sequence[str]) -> set[str]:
+        """Those of some keys whose cells are there."""
+        marks = ", ".join("?" * len(keys))
+        with explained(self.folder):
+            rows = self._database.execute(f"SELECT key FROM cells WHERE key IN ({marks})", keys)
+            return {key for (key,) in rows}
+
+    def all_known(self) -> set[str]:
+        """The keys of all cells that are there."""
+        with explained(self.folder):
+            return {key for (key,) in self._database.execute("SELECT key FROM cells")}
+
+    def add(self, result: CellResult | Kept) -> None:
+        """Stores a cell, or what is kept of an attribution, in a transaction of its own."""
+        with explained(self.folder):
+            if isinstance(result, Kept):
+                self._keep(result)
+                return
+            names = ", ".join(_RESULT)
+            marks = ", ".join(f":{name}" for name in _RESULT)
+            with self._writing():
+                # Who comes second, has computed the same.
+                self._database.execute(
+                    f"INSERT OR IGNORE INTO cells ({names}) VALUES ({marks})", asdict(result)
+                )
+
+    def _keep(self, kept: Kept) -> None:
+        if kept.attribution is not None:
+            folder = self.folder / ATTRIBUTIONS
+            folder.mkdir(exist_ok=True)
+            content = BytesIO()
+            np.savez_compressed(content, attribution=kept.attribution)
+            # Whole or not at all.
+            unfinished = folder / f"{kept.key}.{self.owner}.part"
+            try:
+                unfinished.write_bytes(content.getvalue())
+                unfinished.replace(folder / f"{kept.key}.npz")
+            finally:
+                unfinished.unlink(missing_ok=True)
+        if kept.drawn is not None:
+            with self._writing():
+                self._database.execute(
+                    "INSERT OR IGNORE INTO kept VALUES (?, ?, ?)",
+                    (kept.key, kept.picture, kept.drawn),
+                )
+
+    def claim(self, task: Task) -> bool:
+        """Whether this process may work on a task: no living one does."""
+        with explained(self.folder), self._writing():
+            row = self._database.execute(
+                "SELECT owner FROM claims WHERE task = ?", (task.key,)
+            ).fetchone()
+            if row is not None and row[0] != self.owner and _is_alive(self.folder, row[0]):
+                return False
+            self._database.execute(
+                "INSERT OR REPLACE INTO claims VALUES (?, ?)", (task.key, self.owner)
+            )
+            return True
+
+    def release(self, task: Task) -> None:
+        """Gives up a claim."""
+        with explained(self.folder), self._writing():
+            self._database.execute(
+                "DELETE FROM claims WHERE task = ? AND owner = ?", (task.key, self.owner)
+            )
+
+    def forget_failures(self) -> int:
+        """Takes failed cells out, to be tried again; gives their number."""
+        with explained(self.folder), self._writing():
+            return self._database.execute("DELETE FROM cells WHERE status = 'failed'").rowcount
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction that waits for others first, not when it is half done."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def close(self) -> None:
+        """Gives up all claims."""
+        with suppress(sqlite3.Error), self._writing():
+            self._database.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
+        with suppress(sqlite3.Error):  # others are at it
+            # A single file, which can be read where nothing can be written.
+            self._database.execute("PRAGMA busy_timeout = 0")
+            self._database.execute("PRAGMA journal_mode = DELETE")
+        self._database.close()
+        if self._lock is not None:
+            self._lock.release()
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _lock_of(folder: Path, owner: str) -> FileLock:
+    return FileLock(folder / f"running-{owner}.lock")
+
+
+def _is_alive(folder: Path, owner: str) -> bool:
+    """Whether the process that has claimed something holds its lock still."""
+    lock = _lock_of(folder, owner)
+    if not Path(lock.lock_file).exists():
+        return False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
+    return False
