@@ -46,9 +46,9 @@ from captum_ext.spec import MethodSpec, Need
 from captum_ext.study import (
     Aim,
     MethodEntry,
+    MetricContext,
     MetricEntry,
     ModelEntry,
-    Question,
     Study,
     StudyImage,
     StudyMetric,
@@ -122,7 +122,9 @@ def search_settings(
     }
 
 
-def said(question: Question, _: Mapping[str, Any], *, fact: Callable[[MaskSearch], float]) -> float:
+def said(
+    question: MetricContext, _: Mapping[str, Any], *, fact: Callable[[MaskSearch], float]
+) -> float:
     """What a search says of itself."""
     return fact(question.beside[0])
 

@@ -27,9 +27,9 @@ from benchmarks.subjects import at_least
 from captum_ext.study import (
     Aim,
     MethodEntry,
+    MetricContext,
     MetricEntry,
     ModelEntry,
-    Question,
     Study,
     StudyImage,
     StudyMetric,
@@ -82,7 +82,7 @@ def compared(
     return settings | {"baselines": references[others[:n_references]]}
 
 
-def delta(question: Question, _: Mapping[str, Any]) -> float:
+def delta(question: MetricContext, _: Mapping[str, Any]) -> float:
     """By how much the sum of the attributions misses the change of the output along the path.
 
     Raises:

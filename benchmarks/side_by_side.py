@@ -29,7 +29,7 @@ from captum_ext.study import (
     format_leaderboard,
     study_images,
 )
-from captum_ext.study.define.models import ClassifierSubject
+from captum_ext.study.define.models import StudyClassifier
 from captum_ext.study.plan.digest import digest_of
 
 #: Inches of a picture's side, and of the line of titles.
@@ -52,7 +52,7 @@ class Resized(StudyImage):
         return f"{self.whole.digest()} {self.size} x {self.size}"
 
 
-class AsGiven(ClassifierSubject):
+class AsGiven(StudyClassifier):
     """A classifier that sees images as large as they are."""
 
     @property

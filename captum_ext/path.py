@@ -30,7 +30,7 @@ Points = tuple[Tensor, ...]
 QUADRATURES = ("riemann_left", "riemann_right", "riemann_trapezoid")
 
 
-class View(NamedTuple):
+class PathView(NamedTuple):
     """What a model says at some points.
 
     Attributes:
@@ -54,13 +54,13 @@ class Path(Protocol):
     def start(self, paths: Tensor) -> Points:
         """The first point of each path."""
 
-    def look(self, points: Points, paths: Tensor) -> View:
+    def look(self, points: Points, paths: Tensor) -> PathView:
         """What the model says at the points."""
 
-    def move(self, points: Points, view: View, paths: Tensor, step: int) -> Points:
+    def move(self, points: Points, view: PathView, paths: Tensor, step: int) -> Points:
         """The next points."""
 
-    def arrived(self, still: Tensor, paths: Tensor) -> Tensor:
+    def finished(self, still: Tensor, paths: Tensor) -> Tensor:
         """Which paths will not move any more, ``[rows]``, of those that were ``still`` just now."""
 
 
@@ -111,7 +111,7 @@ def integrate(
 ) -> Integral:
     """Walks all paths and sums what the model says on the way.
 
-    A path that has arrived is not looked at again. Memory grows with ``batch_size`` and the
+    A path that has finished is not looked at again. Memory grows with ``batch_size`` and the
     examples, not with the steps or the paths (unless the points are kept).
 
     Args:
@@ -142,11 +142,11 @@ def integrate(
             walk = _Walk(path, paths, method, multiply_by_steps)
             results.begin(walk)
             for step in range(n_steps):
-                arrived = walk.take_step(step)
+                finished = walk.take_step(step)
                 results.record(walk, step + 1)
                 bar.update()
-                if arrived is not None and bool(arrived.any()):
-                    results.add(walk.leave(arrived), step + 1)
+                if finished is not None and bool(finished.any()):
+                    results.add(walk.leave(finished), step + 1)
                     if not len(walk.paths):
                         bar.update(n_steps - step - 1)
                         break
@@ -172,7 +172,7 @@ class _Walk:
         self.before: Points | None = None
 
     def take_step(self, step: int) -> Tensor | None:
-        """Moves all points by a step; gives which paths have arrived ``[rows]``, if any has."""
+        """Moves all points by a step; gives which paths have finished ``[rows]``, if any has."""
         view = self.path.look(self.points, self.paths)
         following = self.path.move(self.points, view, self.paths, step)
         change = tuple(new - old for new, old in zip(following, self.points, strict=True))
@@ -186,7 +186,7 @@ class _Walk:
                 f"the model or its representation has no finite gradient after {step} steps of a "
                 "path; a clip to the range of the inputs, or smaller steps, may help"
             )
-        return self.path.arrived(largest == 0, self.paths)
+        return self.path.finished(largest == 0, self.paths)
 
     def look_back(self) -> None:
         """The last point's part of the sum."""
@@ -194,11 +194,11 @@ class _Walk:
             still = tuple(torch.zeros_like(step) for step in self.before)
             self._add(still, self.path.look(self.points, self.paths).gradients)
 
-    def leave(self, arrived: Tensor) -> _Walk:
-        """Splits the paths that have arrived off, and gives them."""
+    def leave(self, finished: Tensor) -> _Walk:
+        """Splits the paths that have finished off, and gives them."""
         left = copy(self)
-        left._select(arrived)
-        self._select(~arrived)
+        left._select(finished)
+        self._select(~finished)
         return left
 
     def result(self) -> Points:

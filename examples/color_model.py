@@ -23,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from captum_ext.models import Classifier, Preprocessing, View
+from captum_ext.models import Classifier, Framing, Preprocessing
 
 #: The corners of the RGB cube: first the color wheel, in its order.
 COLORS = {
@@ -111,5 +111,5 @@ def color_model() -> Classifier:
         >>> [top.label for top in model.top(model.see(read_image("coffee")), 2)]
         ['red', 'black']
     """
-    preprocessing = Preprocessing((0.0,) * 3, (1.0,) * 3, View.squashed((SIDE, SIDE)))
+    preprocessing = Preprocessing((0.0,) * 3, (1.0,) * 3, Framing.squashed((SIDE, SIDE)))
     return Classifier(ColorNet(), preprocessing, list(COLORS), "color model").eval()

@@ -25,7 +25,7 @@ from captum_ext.call_model import (
     check_function,
 )
 from captum_ext.checks import check_inputs, check_int, check_interval
-from captum_ext.path import Integral, Points, View, integrate
+from captum_ext.path import Integral, PathView, Points, integrate
 
 _POSITIONAL = Parameter.POSITIONAL_OR_KEYWORD
 _FUNCTION = (
@@ -156,13 +156,13 @@ class _AskedDescent(Descent):
             )
         check_finite(self.goals, REP_LAYER_VALUES)
 
-    def look(self, points: Points, paths: Tensor) -> View:
+    def look(self, points: Points, paths: Tensor) -> PathView:
         rows = (paths - self.first).cpu()
         goals = self.goals[rows if isinstance(self.goals, Tensor) else rows.numpy()]
         keys = [REP_DISTANCE_GRADIENTS, *([INPUT_OUTPUT_GRADIENTS] * self.with_gradients)]
         arguments = dict(self.arguments) | {LAYER_BASELINE: goals}
         toward, *gradients = ask(self.function, arguments, points[0], keys)
-        return View(tuple(gradients) or (torch.zeros_like(toward),), (toward,))
+        return PathView(tuple(gradients) or (torch.zeros_like(toward),), (toward,))
 
 
 def _arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from captum.attr import IntegratedGradients
 from torch import nn
 
 from captum_ext.forward import Evaluator
-from captum_ext.path import View, integrate, norms
+from captum_ext.path import PathView, integrate, norms
 
 STEPS = 8
 
@@ -22,7 +22,7 @@ class StraightLine:
 
     def look(self, points, paths):
         self.looks.append(paths.tolist())
-        return View(self.evaluator.gradients(points, paths))
+        return PathView(self.evaluator.gradients(points, paths))
 
     def move(self, points, view, paths, step):
         return tuple(x[paths] * (step + 1) / STEPS for x in self.inputs)

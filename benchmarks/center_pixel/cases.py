@@ -18,15 +18,15 @@ from captum_ext.image_files import EMBEDDED, read_image
 from captum_ext.models.classifier import luminance
 from captum_ext.study import (
     MethodEntry,
+    MetricContext,
     MetricEntry,
     ModelEntry,
-    Question,
     Study,
     StudyImage,
     StudyMetric,
     TensorImage,
 )
-from captum_ext.study.define.models import ExamSubject
+from captum_ext.study.define.models import StudyExamModel
 from captum_ext.study.plan.digest import digest_of
 
 #: No crop is smaller, so that none is enlarged to the published size.
@@ -52,7 +52,7 @@ def crops(n_images: int, seed: int) -> list[StudyImage]:
     return found
 
 
-class SameCenter(ExamSubject):
+class SameCenter(StudyExamModel):
     """A center-pixel model that sees pictures resized, but for their center's gray level."""
 
     @property
@@ -85,7 +85,7 @@ def applicable(names: str) -> tuple[list[MethodEntry], list[str]]:
     return without_problems(names, lambda spec: spec.problem_with(subject.fitting(spec)))
 
 
-def measure(question: Question, _: Mapping[str, Any], *, what: str) -> float:
+def measure(question: MetricContext, _: Mapping[str, Any], *, what: str) -> float:
     """One of the numbers of :class:`captum_ext.exam.Score`."""
     if "score" not in question.memory:
         asked, aim = cast(KnownModel, question.asked), question.aim

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.center_pixel.report import Found, Table, ordered
+from benchmarks.center_pixel.report import CenterFinding, Table, ordered
 from captum_ext.study import StudyResults
 from captum_ext.visualize.style import FAINT, INK
 
@@ -53,7 +53,7 @@ def draw(
     return figure
 
 
-def _draw_panel(axes: Axes, rows: Sequence[Sequence[Found | None]]) -> None:
+def _draw_panel(axes: Axes, rows: Sequence[Sequence[CenterFinding | None]]) -> None:
     values = [[found.share if found else np.nan for found in row] for row in rows]
     axes.pcolormesh(
         np.ma.masked_invalid(values), cmap="YlGn", vmin=0, vmax=1, edgecolors="white", linewidth=1.2

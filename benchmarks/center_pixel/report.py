@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST = 0.5
 
 
-class Found(NamedTuple):
+class CenterFinding(NamedTuple):
     """What came out for a method, an output and a size.
 
     Attributes:
@@ -40,7 +40,7 @@ class Found(NamedTuple):
 
 
 #: By method, output and size. What a method explains another output for is not among them.
-Table = dict[tuple[str, str, int], Found]
+Table = dict[tuple[str, str, int], CenterFinding]
 
 
 def table_of(results: StudyResults, sizes: Sequence[int], outputs: Sequence[str]) -> Table:
@@ -54,13 +54,13 @@ def table_of(results: StudyResults, sizes: Sequence[int], outputs: Sequence[str]
     return table
 
 
-def _found(cells: pd.DataFrame) -> Found:
+def _found(cells: pd.DataFrame) -> CenterFinding:
     good = cells[cells["status"] == "ok"]
     hits = good[good["metric"] == "hit"]
     if hits.empty:
-        return Found(error=str(cells["error"].iloc[0]))
+        return CenterFinding(error=str(cells["error"].iloc[0]))
     means = good.groupby("metric", observed=False)["value"].mean()
-    return Found(
+    return CenterFinding(
         len(hits),
         int(hits["value"].sum()),
         float(means["share"]),
@@ -109,7 +109,7 @@ def format_findings(
     for name, title in results.methods.items():
         right, answers = [], False
         for output in outputs:
-            cells = {size: table.get((name, output, size), Found()) for size in sizes}
+            cells = {size: table.get((name, output, size), CenterFinding()) for size in sizes}
             finds = {size: each.hits / each.n > MOST for size, each in cells.items() if each.n}
             answers |= bool(finds)
             if finds and all(finds.values()):
@@ -121,11 +121,11 @@ def format_findings(
             groups.setdefault(tuple(right), []).append(title)
         else:
             silent.append(title)
-    lines = ["Found on most images at every size, by what is explained:"]
+    lines = ["CenterFinding on most images at every size, by what is explained:"]
     for found in sorted(groups, key=len, reverse=True):
         lines.append(f"  {', '.join(found) or 'none of these'}: {', '.join(groups[found])}")
     if fading:
-        lines.append(f"Found at some sizes only: {', '.join(fading)}")
+        lines.append(f"CenterFinding at some sizes only: {', '.join(fading)}")
     if silent:
         lines.append(f"No answer about any of these outputs: {', '.join(silent)}")
     return "\n".join(lines)

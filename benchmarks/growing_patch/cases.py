@@ -21,15 +21,15 @@ from captum_ext.spec import MethodSpec
 from captum_ext.study import (
     Aim,
     MethodEntry,
+    MetricContext,
     MetricEntry,
     ModelEntry,
-    Question,
     Study,
     StudyImage,
     StudyMetric,
-    Subject,
+    StudyModel,
 )
-from captum_ext.study.define.models import ClassifierSubject, ExamSubject
+from captum_ext.study.define.models import StudyClassifier, StudyExamModel
 from captum_ext.study.define.study import OTHERS
 from captum_ext.study.plan.digest import digest_of, digest_of_tensor
 
@@ -74,7 +74,7 @@ def patched(image: Tensor, area: float, spared: Tensor | None = None) -> Tensor:
     return torch.where(inside, GRAY, image)
 
 
-class PatchedSubject(Subject):
+class PatchedModel(StudyModel):
     """A model before images of which a part is gray: comes before its kind of subject.
 
     Attributes:
@@ -96,11 +96,11 @@ class PatchedSubject(Subject):
         return PatchedAim(image, aim.target, aim.label, aim.has_logit, original=seen)
 
 
-class _PatchedExam(PatchedSubject, ExamSubject):
+class _PatchedExam(PatchedModel, StudyExamModel):
     pass
 
 
-class _PatchedClassifier(PatchedSubject, ClassifierSubject):
+class _PatchedClassifier(PatchedModel, StudyClassifier):
     pass
 
 
@@ -110,7 +110,7 @@ def _loaded(model: str, weights: str, size: int) -> tuple[Any, dict[Any, np.ndar
     return make_model(model, size=size) if model in MODELS else load_model(model, weights), {}
 
 
-def patched_subject(model: str, weights: str, size: int, area: float) -> PatchedSubject:
+def patched_subject(model: str, weights: str, size: int, area: float) -> PatchedModel:
     """A model by its name, before images with a patch."""
     loaded, maps = _loaded(model, weights, size)
     subject = (_PatchedExam if model in MODELS else _PatchedClassifier)(loaded)
@@ -118,7 +118,7 @@ def patched_subject(model: str, weights: str, size: int, area: float) -> Patched
     return subject
 
 
-def applicable(subject: Subject, names: str) -> tuple[list[MethodEntry], list[str]]:
+def applicable(subject: StudyModel, names: str) -> tuple[list[MethodEntry], list[str]]:
     """Methods that explain what the patch leaves alone, with the control; and who is left out.
 
     Raises:
@@ -136,16 +136,16 @@ def applicable(subject: Subject, names: str) -> tuple[list[MethodEntry], list[st
     return [*entries, MethodEntry(CONTROL)], problems
 
 
-def measure(question: Question, _: Mapping[str, Any], *, what: str) -> float:
+def measure(question: MetricContext, _: Mapping[str, Any], *, what: str) -> float:
     """How alike the map is to that of the image without patch, as :class:`Likeness` has it."""
     if "likeness" not in question.memory:
         question.memory["likeness"] = _likeness(question)
     return float(getattr(question.memory["likeness"], what))
 
 
-def _likeness(question: Question) -> Likeness:
+def _likeness(question: MetricContext) -> Likeness:
     """To the map of the image without patch, which is asked for once."""
-    subject, aim = cast(PatchedSubject, question.subject), cast(PatchedAim, question.aim)
+    subject, aim = cast(PatchedModel, question.subject), cast(PatchedAim, question.aim)
     key = (question.spec.name, question.seed, digest_of_tensor(aim.original))
     if key not in subject.maps:
         original = question.attribution
@@ -156,7 +156,7 @@ def _likeness(question: Question) -> Likeness:
 
 
 @torch.no_grad()
-def score_moved(question: Question, _: Mapping[str, Any]) -> float:
+def score_moved(question: MetricContext, _: Mapping[str, Any]) -> float:
     aim = cast(PatchedAim, question.aim)
     model = question.subject.scored(aim, "probability")
     before, after = (float(model(image)[0, aim.target]) for image in (aim.original, aim.seen))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.growing_patch.cases import CONTROL
-from benchmarks.growing_patch.figure_columns import Column
+from benchmarks.growing_patch.figure_columns import FigureColumn
 from benchmarks.growing_patch.report import Findings
 from captum_ext.visualize.curves import COLORS
 from captum_ext.visualize.style import BAD, FAINT, GOOD, INK, bare
@@ -24,7 +24,7 @@ _STYLES = list(product("os", (COLORS[1], COLORS[0], *COLORS[2:])))
 
 
 def draw(
-    columns: Sequence[Column], titles: Sequence[str], findings: Findings, fooled_below: float
+    columns: Sequence[FigureColumn], titles: Sequence[str], findings: Findings, fooled_below: float
 ) -> Figure:
     """Pictures, heat maps of some methods below them, and SSIM against the patch of all."""
     wide, rows = len(columns) * _PICTURE, ["what the model sees", *titles]
@@ -67,7 +67,7 @@ def draw(
     return figure
 
 
-def _draw_column(grid: Sequence[Axes], column: Column) -> None:
+def _draw_column(grid: Sequence[Axes], column: FigureColumn) -> None:
     for axes in grid:
         bare(axes)
     grid[0].imshow(column.picture, cmap="gray", vmin=0, vmax=1)
@@ -76,7 +76,7 @@ def _draw_column(grid: Sequence[Axes], column: Column) -> None:
             axes.imshow(heat, cmap="inferno", vmin=0, vmax=1)
 
 
-def _write_captions(grid: Sequence[Axes], column: Column, fooled_below: float) -> None:
+def _write_captions(grid: Sequence[Axes], column: FigureColumn, fooled_below: float) -> None:
     captions = [(f"score moved {column.moved:.2f}", INK)]
     for ssim in column.ssim:
         color = BAD if ssim < fooled_below else GOOD

@@ -18,7 +18,7 @@ from captum_ext.study.define.models import PREDICTED
 TYPICAL = ("occlusion", "guided_backprop", "grad_cam")
 
 
-class Column(NamedTuple):
+class FigureColumn(NamedTuple):
     """An image with a patch.
 
     Attributes:
@@ -66,7 +66,7 @@ def columns_of(
     folder: Path,
     image: StudyImage,
     methods: Sequence[MethodEntry],
-) -> list[Column]:
+) -> list[FigureColumn]:
     """An image without patch and with each, and what the study kept of it."""
     files = {place[:3]: file for place, file in attribution_files(folder).items()}
     cells = results.cells[results.cells["image"] == image.name]
@@ -86,7 +86,7 @@ def columns_of(
             maps.append(aim.heat(attribution, asked))
         ssim = own["ssim"].where(own["visible"] > 0)
         columns.append(
-            Column(
+            FigureColumn(
                 aim.seen[0].movedim(0, -1).squeeze(-1).cpu().numpy(),
                 float(own["score_moved"].max()),
                 maps,

@@ -12,7 +12,7 @@ from captum_ext.results import aligned
 from captum_ext.study import StudyResults
 
 
-class Found(NamedTuple):
+class PatchFinding(NamedTuple):
     """What came out for a method and a patch, over the images whose score stays.
 
     Attributes:
@@ -39,11 +39,11 @@ class Findings(NamedTuple):
     """
 
     methods: dict[str, str]
-    cells: dict[tuple[str, float], Found]
+    cells: dict[tuple[str, float], PatchFinding]
     moved: dict[float, float]
     stays: dict[float, int]
 
-    def of(self, method: str) -> list[Found]:
+    def of(self, method: str) -> list[PatchFinding]:
         """A method's cells, by area."""
         return [self.cells[method, area] for area in self.moved]
 
@@ -85,7 +85,7 @@ def findings_of(results: StudyResults, areas: Sequence[float], tolerance: float)
             own = values.loc[stays, method].dropna()
             errors = cells.loc[(cells["method"] == method) & (cells["error"] != ""), "error"]
             seen = own.loc[own["visible"] > 0, "ssim"]
-            findings.cells[method, area] = Found(
+            findings.cells[method, area] = PatchFinding(
                 len(own), len(seen), float(seen.mean()), str(next(iter(errors), ""))
             )
     return findings
@@ -114,7 +114,7 @@ def format_findings(findings: Findings, fooled_below: float) -> str:
     return "\n".join([*lines, *errors])
 
 
-def _cell(found: Found, fooled_below: float) -> str:
+def _cell(found: PatchFinding, fooled_below: float) -> str:
     if not found.n:
         return "- "
     if not found.n_seen:

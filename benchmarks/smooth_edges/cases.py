@@ -43,7 +43,7 @@ from captum_ext.perturbation import (
 from captum_ext.perturbation.segments.sample_rows import SampledExample
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.spec import MethodSpec
-from captum_ext.study import MethodEntry, MetricEntry, Question, StudyMetric
+from captum_ext.study import MethodEntry, MetricContext, MetricEntry, StudyMetric
 
 #: Standard deviation of what softens edges, and of the blur that stands for what is removed.
 FADE, BLUR = 10.0, 10.0
@@ -171,7 +171,7 @@ def metrics(args: argparse.Namespace) -> Iterator[MetricEntry]:
         yield MetricEntry(metric, f"{what} {per} {occlusion}", settings)
 
 
-def gain(question: Question, settings: Mapping[str, Any], *, what: str) -> Tensor:
+def gain(question: MetricContext, settings: Mapping[str, Any], *, what: str) -> Tensor:
     """SRG, LIF or MIF of the segments' scores.
 
     Raises:
@@ -185,7 +185,7 @@ def gain(question: Question, settings: Mapping[str, Any], *, what: str) -> Tenso
     return {"srg": lif - mif, "lif": lif, "mif": mif}[what]
 
 
-def curves(question: Question, per: str, **settings: Any) -> OcclusionCurves:
+def curves(question: MetricContext, per: str, **settings: Any) -> OcclusionCurves:
     """What the model makes of the image, as segments or pixels of it are removed."""
     aim, (result,) = question.aim, question.beside
     segments, scores = segments_of(result), result.scores

@@ -140,7 +140,7 @@ def analyze(
         >>> [(each.title, each.place, each.rank) for each in analyze(results).standings]
         [('A', 'best', 1.0), ('B', '', 2.0)]
     """
-    grid = _Grid.of(results)
+    grid = _CellGrid.of(results)
     methods = list(results.methods)
     standings: list[Standing] = []
     comparisons, agreement, friedman = {}, {}, {}
@@ -182,7 +182,7 @@ def analyze(
 
 
 @dataclass
-class _Grid:
+class _CellGrid:
     """Means over seeds ``[models, metrics, images, methods]``.
 
     ``counts`` are ``[models, metrics, methods]``: cells failed, missing, and ok but not finite.
@@ -192,7 +192,7 @@ class _Grid:
     counts: list[npt.NDArray[np.int64]]
 
     @classmethod
-    def of(cls, results: StudyResults) -> _Grid:
+    def of(cls, results: StudyResults) -> _CellGrid:
         names = {
             "model": results.models,
             "metric": list(results.metrics),

@@ -34,9 +34,9 @@ from captum_ext.perturbation.feature_masks import grid_masks, one_for_each, pixe
 from captum_ext.perturbation.mask_search import (
     KINDS,
     KeptExample,
+    MaskRequest,
     MaskSearch,
-    Plan,
-    Request,
+    SearchSettings,
     found,
     search_masks,
 )
@@ -49,7 +49,7 @@ from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
 #: The arguments that say how to search.
-PLANNED = {field.name for field in fields(Plan)} - {"bounded"}
+PLANNED = {field.name for field in fields(SearchSettings)} - {"bounded"}
 
 Tensors = tuple[Tensor, ...]
 
@@ -208,13 +208,13 @@ class GeneticIPHA(PerturbationAttribution):
         perturbations_per_eval: int | None = None,
         generator: GeneratorLike = None,
         show_progress: bool = False,
-        **plan: Any,
+        **settings: Any,
     ) -> tuple[MaskSearch, ...]:
         """What the search finds, for each example: the masks, their scores, the history.
 
         Args:
             inputs, baselines, ...: as of :meth:`attribute`, without ``attribution``.
-            **plan: ``n_generations`` to ``strategy``, likewise.
+            **settings: ``n_generations`` to ``strategy``, likewise.
 
         Returns:
             One for each example.
@@ -226,14 +226,13 @@ class GeneticIPHA(PerturbationAttribution):
         for x in tensors:
             if x.dim() < 2:
                 raise ValueError(f"inputs must be [B, ...]; got shape {tuple(x.shape)}")
-        unknown = sorted(set(plan) - PLANNED)
+        unknown = sorted(set(settings) - PLANNED)
         if unknown:
             raise TypeError(
-                f"search takes no {', '.join(unknown)}; of a plan it takes "
-                f"{', '.join(sorted(PLANNED))}"
+                f"search takes no {', '.join(unknown)}; it takes {', '.join(sorted(PLANNED))}"
             )
         bounded = probabilities is not None
-        chosen = Plan(**plan, bounded=bounded)
+        chosen = SearchSettings(**settings, bounded=bounded)
         evaluator = ProbabilityEvaluator(
             self.forward_func,
             target,
@@ -246,7 +245,7 @@ class GeneticIPHA(PerturbationAttribution):
         examples = _examples(tensors, fills, feature_mask)
         seed = seed_of(generator)
 
-        def show(requests: Sequence[Request]) -> list[Tensor]:
+        def show(requests: Sequence[MaskRequest]) -> list[Tensor]:
             masks = dict(requests)
             counts = [len(masks.get(number, ())) for number in range(len(examples))]
 

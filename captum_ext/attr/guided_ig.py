@@ -35,7 +35,7 @@ from captum_ext.checks import (
     precise,
 )
 from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
-from captum_ext.path import Points, View, column, integrate
+from captum_ext.path import PathView, Points, column, integrate
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.targets import check_call
 
@@ -168,10 +168,10 @@ class GuidedPath:
         self.offset = torch.zeros_like(origin)
         return points
 
-    def look(self, points: Points, paths: Tensor) -> View:
-        return View(self.gradients(points, paths))
+    def look(self, points: Points, paths: Tensor) -> PathView:
+        return PathView(self.gradients(points, paths))
 
-    def move(self, points: Points, view: View, paths: Tensor, step: int) -> Points:
+    def move(self, points: Points, view: PathView, paths: Tensor, step: int) -> Points:
         rows = paths - self.first
         way, offset = self.way[rows], self.offset[rows]
         alpha = (step + 1) / self.n_steps
@@ -187,7 +187,7 @@ class GuidedPath:
             return tuple(as_channels_last(x[paths]) for x in self.inputs)
         return _unflat(self.origin[rows] + offset, points)
 
-    def arrived(self, still: Tensor, paths: Tensor) -> Tensor:
+    def finished(self, still: Tensor, paths: Tensor) -> Tensor:
         # Another may have made a step that is lost in the precision of its points.
         return still & ~self.way[paths - self.first].any(1)
 

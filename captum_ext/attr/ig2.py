@@ -35,7 +35,7 @@ from captum_ext.checks import (
 )
 from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
 from captum_ext.layers import Tap, gradients_of, last_head
-from captum_ext.path import QUADRATURES, Points, View, column, integrate, norms
+from captum_ext.path import QUADRATURES, PathView, Points, column, integrate, norms
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
@@ -244,7 +244,7 @@ class Descent:
         """Notes what the paths that begin now shall reach: the representation of ``goals``."""
         raise NotImplementedError
 
-    def move(self, points: Points, view: View, paths: Tensor, step: int) -> Points:
+    def move(self, points: Points, view: PathView, paths: Tensor, step: int) -> Points:
         rows = paths - self.first
         sizes = self.steps[rows]
         if self.tolerance is not None and view.distance is not None:
@@ -264,7 +264,7 @@ class Descent:
             following.append(moved)
         return tuple(following)
 
-    def arrived(self, still: Tensor, paths: Tensor) -> Tensor:
+    def finished(self, still: Tensor, paths: Tensor) -> Tensor:
         # From the same point a path takes the same step again.
         return still
 
@@ -290,7 +290,7 @@ class _ModelDescent(Descent):
         precision = torch.finfo(self.goals.dtype).eps
         self.rounding = min(ROUNDING * precision, MOST_ROUNDING) * norms((self.goals,))
 
-    def look(self, points: Points, paths: Tensor) -> View:
+    def look(self, points: Points, paths: Tensor) -> PathView:
         leaves = tuple(x.detach().requires_grad_() for x in points)
         with torch.enable_grad():
             scores, representation = self._run(leaves, paths)
@@ -303,7 +303,7 @@ class _ModelDescent(Descent):
         # The distance's own gradient points where that of its square does, and does not fade.
         unit = torch.where(column(near, away), 0, away / column(distance, away)).to(away.dtype)
         ascent = gradients_of(representation, leaves, unit, name=f"layer ({self.layer})")
-        return View(gradients, tuple(-each for each in ascent), distance)
+        return PathView(gradients, tuple(-each for each in ascent), distance)
 
     def _run(self, points: Points, paths: Tensor) -> tuple[Tensor, Tensor]:
         """The scores ``[rows]`` and the representations ``[rows, features]``."""

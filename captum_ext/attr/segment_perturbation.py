@@ -28,7 +28,7 @@ from captum_ext.checks import as_tuple, check_choice, check_forward_func, check_
 from captum_ext.forward import Evaluator, rows_per_call
 from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, Segments
 from captum_ext.perturbation.rows import perturb_each
-from captum_ext.perturbation.segments.partition import one_for_each_of, segmented
+from captum_ext.perturbation.segments.partition import one_for_each_of, partition
 from captum_ext.perturbation.segments.sample_rows import SampledExample
 from captum_ext.perturbation.segments.samplers import check_samples
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
@@ -262,7 +262,7 @@ class SegmentPerturbation(PerturbationAttribution):
         sampler_seed, perturber_seed = seed_of(stream), seed_of(stream)
         drawn: dict[int, Tensor] = {}
         examples = []
-        for images, segments, columns, total in segmented(tensors, self.segmenter, feature_mask):
+        for images, segments, columns, total in partition(tensors, self.segmenter, feature_mask):
             if total not in drawn:
                 samples = self.sampler(total, n_samples, sampler_seed)
                 drawn[total] = check_samples(samples, total).to(images[0].device)

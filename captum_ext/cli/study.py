@@ -29,8 +29,8 @@ from captum_ext.study import (
     read_study,
     run_study,
 )
-from captum_ext.study.define.cache import Laboratory
-from captum_ext.study.run.dry_run import rehearse
+from captum_ext.study.define.cache import StudyCache
+from captum_ext.study.run.dry_run import dry_run
 from captum_ext.study.store.sqlite import FILE
 
 #: The exit code where no cell could be computed.
@@ -111,25 +111,25 @@ def _run_study(args: argparse.Namespace) -> int:
     if not args.dry_run:
         check_writable(args.out)
     with bad_input():
-        laboratory = Laboratory()
-        plan = plan_of(study, laboratory)
+        cache = StudyCache()
+        plan = plan_of(study, cache)
         _say_how_many(study, plan)
         # Before anything of it is in the folder, so that it can be mended.
         if args.dry_run or not (args.out / FILE).exists():
-            _say_what_it_costs(study, plan, laboratory)
+            _say_what_it_costs(study, plan, cache)
         if args.dry_run:
             return 0
-        return _run(study, plan, laboratory, args)
+        return _run(study, plan, cache, args)
 
 
-def _run(study: Study, plan: Plan, laboratory: Laboratory, args: argparse.Namespace) -> int:
+def _run(study: Study, plan: Plan, cache: StudyCache, args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         if args.workers is not None:
             engine: Any = stack.enter_context(local_cluster(args.workers, args.threads))
         elif args.scheduler is not None:
             engine = stack.enter_context(joined_cluster(args.scheduler, args.threads))
         else:
-            engine = InProcess(laboratory, args.threads)
+            engine = InProcess(cache, args.threads)
         bars: list[Any] = []
 
         def on_start(there: int) -> None:
@@ -183,8 +183,8 @@ def _say_how_many(study: Study, plan: Plan) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _say_what_it_costs(study: Study, plan: Plan, laboratory: Laboratory) -> None:
-    estimate = rehearse(study, plan, laboratory)
+def _say_what_it_costs(study: Study, plan: Plan, cache: StudyCache) -> None:
+    estimate = dry_run(study, plan, cache)
     print(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
     if estimate.refused:
         raise ValueError("; ".join(estimate.refused))

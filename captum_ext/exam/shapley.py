@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from captum_ext.checks import check_baselines, check_inputs
-from captum_ext.forward import Evaluator, Example, Patched
+from captum_ext.forward import Evaluator, Example, PatchedRows
 
 #: 65 536 outputs, which a small model gives in a second.
 MAX_PLAYERS = 16
@@ -81,10 +81,10 @@ def exact_shapley(
     bits = 2 ** torch.arange(n_players, device=x.device)
     example = Example(x.detach()[0])
 
-    def coalitions(_: Tensor, which: Tensor) -> Patched:
+    def coalitions(_: Tensor, which: Tensor) -> PatchedRows:
         """Coalition number c holds player i where bit i of c is set."""
         inside = (which[:, None] & bits) != 0
-        return Patched(example, [(positions, torch.where(inside, present, absent))])
+        return PatchedRows(example, [(positions, torch.where(inside, present, absent))])
 
     outputs = Evaluator(model, target, name="model")(x, coalitions, 2**n_players)[0].double()
     everyone = torch.arange(2**n_players, device=x.device)

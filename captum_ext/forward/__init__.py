@@ -3,7 +3,7 @@
 Perturbation methods spend their life in the model. :class:`Evaluator` makes their perturbed inputs
 batch by batch, so that they never exist all at once, and hands them over in the layout that the
 model is fastest with. Where a model begins with (Flatten,) Linear, inputs that are only
-:class:`Described` need not be made at all (the first-layer shortcut). :class:`Preprocessed` lets a
+:class:`LazyRows` need not be made at all (the first-layer shortcut). :class:`Preprocessed` lets a
 model that wants normalized input take RGB in [0, 1].
 """
 
@@ -16,17 +16,17 @@ from captum_ext.forward.batches import (
 from captum_ext.forward.evaluator import Evaluator, Perturb, Rows
 from captum_ext.forward.normalization import Normalize, Preprocessed
 from captum_ext.forward.output_cache import Remembered
-from captum_ext.forward.shortcut.lazy_rows import Described, Example, Once, Patched, join
+from captum_ext.forward.shortcut.lazy_rows import Example, LazyRows, Once, PatchedRows, join
 from captum_ext.passes import Passes, count_passes
 
 __all__ = [
-    "Described",
     "Evaluator",
     "Example",
+    "LazyRows",
     "Normalize",
     "Once",
     "Passes",
-    "Patched",
+    "PatchedRows",
     "Perturb",
     "Preprocessed",
     "Remembered",

@@ -20,13 +20,13 @@ from captum_ext.forward.batches import (
     may_begin_linear,
     wider_batch_size,
 )
-from captum_ext.forward.shortcut.first_layer import LazyRows
-from captum_ext.forward.shortcut.lazy_rows import Described, dense
+from captum_ext.forward.shortcut.first_layer import LazyBatch
+from captum_ext.forward.shortcut.lazy_rows import LazyRows, dense
 from captum_ext.layers import gradients_of
 from captum_ext.targets import select_target
 
 #: Rows of a batch: tensors ``[b, ...]``, or what describes them.
-Rows = Tensor | Described | tuple[Tensor | Described, ...]
+Rows = Tensor | LazyRows | tuple[Tensor | LazyRows, ...]
 #: Perturbed inputs for the given examples and samples: ``(examples [b], samples [b])`` -> a tensor
 #: (or a tuple of tensors) with ``b`` rows.
 Perturb = Callable[[Tensor, Tensor], Rows]
@@ -51,7 +51,7 @@ class Evaluator:
         channels_last: memory layout of 4-d batches; given up where the model cannot do with it.
         autocast: a lower precision to compute in (``torch.bfloat16``), or None.
         shortcut: where the model begins with (Flatten,) Linear, rows that are
-            :class:`~captum_ext.forward.Described` go through that layer without being made. Given
+            :class:`~captum_ext.forward.LazyRows` go through that layer without being made. Given
             up where the model wants the rows themselves, and under ``autocast``.
         show_progress: a bar on stderr.
         description: the bar's label.
@@ -228,7 +228,7 @@ class Evaluator:
 
     def outputs(self, rows: Rows, examples: Tensor) -> Tensor:
         """All that the model returns for given rows. Arguments as in :meth:`scores`."""
-        described = [row for row in as_tuple(rows) if isinstance(row, Described)]
+        described = [row for row in as_tuple(rows) if isinstance(row, LazyRows)]
         if described and self.shortcut:
             output = self._by_shortcut(as_tuple(rows), described, examples)
             if output is not None:
@@ -252,10 +252,10 @@ class Evaluator:
         return self._run(tuple(x.contiguous() for x in tensors), examples)
 
     def _by_shortcut(
-        self, rows: tuple[Tensor | Described, ...], described: list[Described], examples: Tensor
+        self, rows: tuple[Tensor | LazyRows, ...], described: list[LazyRows], examples: Tensor
     ) -> Tensor | None:
         """The model's output for rows that are not made; None where it cannot do without them."""
-        lazy = tuple(LazyRows(row) if isinstance(row, Described) else row for row in rows)
+        lazy = tuple(LazyBatch(row) if isinstance(row, LazyRows) else row for row in rows)
         try:
             with torch.no_grad():
                 output = self._run(lazy, examples)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from captum_ext.checks import check_int, one_line, unknown
 from captum_ext.forward import Preprocessed
-from captum_ext.models.framing import View
+from captum_ext.models.framing import Framing
 
 #: By how much the sum of probabilities may miss one.
 ROUNDING = 1e-4
@@ -62,7 +62,7 @@ class Preprocessing:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    view: View
+    view: Framing
 
 
 class Classifier(Preprocessed):
@@ -78,7 +78,7 @@ class Classifier(Preprocessed):
         view: how it sees a picture; give a model with a fixed size no other.
 
     Example:
-        >>> view = View(size=(4, 4), resize=4)
+        >>> view = Framing(size=(4, 4), resize=4)
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
         >>> preprocessing = Preprocessing((0.5,) * 3, (0.25,) * 3, view)
         >>> model = Classifier(network, preprocessing, ["cat", "dog"])
@@ -131,7 +131,7 @@ class Classifier(Preprocessed):
             ValueError: no such class; the message suggests the nearest names.
 
         Example:
-            >>> view = View(size=(1, 1), resize=1)
+            >>> view = Framing(size=(1, 1), resize=1)
             >>> names = ["tabby, tabby cat", "tiger cat"]
             >>> Classifier(nn.Flatten(), Preprocessing((0.5,), (1,), view), names).index_of("Tabby")
             0

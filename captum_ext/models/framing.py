@@ -18,7 +18,7 @@ MAX_PIXELS = 2**24
 
 
 @dataclass(frozen=True)
-class View:
+class Framing:
     """How a model sees a picture: resized, then cut to the model's size around the middle.
 
     Args:
@@ -31,7 +31,7 @@ class View:
         ValueError: a size that is no size, an unknown interpolation.
 
     Example:
-        >>> view = View(size=(4, 4), resize=4)
+        >>> view = Framing(size=(4, 4), resize=4)
         >>> view(torch.rand(3, 8, 16)).shape, view.back(torch.rand(3, 4, 4), (8, 16)).shape
         (torch.Size([3, 4, 4]), torch.Size([3, 8, 16]))
     """
@@ -47,11 +47,11 @@ class View:
         check_choice(self.interpolation, "interpolation", INTERPOLATIONS)
 
     @classmethod
-    def squashed(cls, size: tuple[int, int], interpolation: str = "bilinear") -> View:
+    def squashed(cls, size: tuple[int, int], interpolation: str = "bilinear") -> Framing:
         """All of the picture, whatever its proportions.
 
         Example:
-            >>> View.squashed((224, 224)).seen((300, 400))
+            >>> Framing.squashed((224, 224)).seen((300, 400))
             (0, 300, 0, 400)
         """
         return cls(size, size, interpolation)
@@ -101,7 +101,7 @@ class View:
             picture: its height and width.
 
         Example:
-            >>> View(size=(224, 224), resize=256).seen((512, 1024))
+            >>> Framing(size=(224, 224), resize=256).seen((512, 1024))
             (32, 480, 288, 736)
         """
         height, width = self._resized(*picture)

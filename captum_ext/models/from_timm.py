@@ -11,14 +11,14 @@ from torch import nn
 from captum_ext.checks import check_choice
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Preprocessing
-from captum_ext.models.framing import View
+from captum_ext.models.framing import Framing
 from captum_ext.models.library_model import (
     DEFAULT,
     HUB,
     INSTEAD,
     KEPT,
     NONE,
-    Found,
+    LibraryModel,
     as_pair,
     existing_file,
     fetched,
@@ -28,7 +28,7 @@ from captum_ext.models.library_model import (
 )
 
 
-def from_timm(name: str, weights: str) -> Found:
+def from_timm(name: str, weights: str) -> LibraryModel:
     timm = require("timm")
     if ":" not in name:
         architecture, _, tag = name.partition(".")
@@ -52,7 +52,7 @@ def from_timm(name: str, weights: str) -> Found:
         network, n_classes = load_checkpoint(make, existing_file(weights))
         trained_names = n_classes is None
     names = _timm_names(timm, network) if trained_names else None
-    return Found(network, timm_preprocessing(network), names)
+    return LibraryModel(network, timm_preprocessing(network), names)
 
 
 def is_of_timm(network: nn.Module) -> bool:
@@ -70,7 +70,7 @@ def preprocessing_of(wanted: Mapping[str, Any]) -> Preprocessing:
     before = as_pair([int(side / wanted["crop_pct"]) for side in size])
     squash = wanted.get("crop_mode") == "squash" or size[0] != size[1]
     interpolation = known_interpolation(wanted["interpolation"])
-    view = View(size, before if squash else before[0], interpolation)
+    view = Framing(size, before if squash else before[0], interpolation)
     return Preprocessing(tuple(wanted["mean"]), tuple(wanted["std"]), view)
 
 

@@ -11,12 +11,12 @@ from torch import nn
 from captum_ext.checks import check_choice
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Preprocessing
-from captum_ext.models.framing import View
+from captum_ext.models.framing import Framing
 from captum_ext.models.library_model import (
     DEFAULT,
     INSTEAD,
     NONE,
-    Found,
+    LibraryModel,
     as_pair,
     existing_file,
     fetched,
@@ -32,7 +32,7 @@ def torchvision_names() -> list[str]:
     return names
 
 
-def from_torchvision(name: str, weights: str) -> Found:
+def from_torchvision(name: str, weights: str) -> LibraryModel:
     check_choice(name, "model", torchvision_names())
     library = _models()
     known = library.get_model_weights(name)
@@ -56,12 +56,12 @@ def from_torchvision(name: str, weights: str) -> Found:
     wanted = chosen.transforms()
     size = as_pair(wanted.crop_size)
     resize = wanted.resize_size
-    view = View(
+    view = Framing(
         size,
         resize[0] if len(resize) == 1 else as_pair(resize),
         known_interpolation(wanted.interpolation.value),
     )
-    return Found(network, Preprocessing(tuple(wanted.mean), tuple(wanted.std), view), names)
+    return LibraryModel(network, Preprocessing(tuple(wanted.mean), tuple(wanted.std), view), names)
 
 
 def _models() -> ModuleType:

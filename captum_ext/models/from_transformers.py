@@ -13,7 +13,7 @@ from torch import nn
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Preprocessing
-from captum_ext.models.framing import View
+from captum_ext.models.framing import Framing
 from captum_ext.models.from_timm import preprocessing_of
 from captum_ext.models.library_model import (
     DEFAULT,
@@ -21,7 +21,7 @@ from captum_ext.models.library_model import (
     KEPT,
     NONE,
     USUAL_SIDE,
-    Found,
+    LibraryModel,
     existing_file,
     fetched,
     require,
@@ -61,7 +61,7 @@ class Logits(nn.Module):
         return getattr(output, "logits", output)
 
 
-def from_transformers(name: str, weights: str) -> Found:
+def from_transformers(name: str, weights: str) -> LibraryModel:
     transformers = require("transformers")
     local = Path(name).is_dir()
 
@@ -100,7 +100,7 @@ def from_transformers(name: str, weights: str) -> Found:
             f"{type(processor).__name__} of {name} does more to a picture than to resize, cut and "
             "normalize it; give the model itself in place of its name, with its mean, std and size"
         )
-    return Found(logits, preprocessing, label_names(network) if names else None)
+    return LibraryModel(logits, preprocessing, label_names(network) if names else None)
 
 
 def preprocessing_of_processor(wanted: Mapping[str, Any]) -> Preprocessing:
@@ -118,7 +118,7 @@ def preprocessing_of_processor(wanted: Mapping[str, Any]) -> Preprocessing:
     if edge and not (kind.startswith("ConvNext") and edge >= CONVNEXT_WHOLE):
         part = LEVIT_PART if kind.startswith("Levit") else wanted.get("crop_pct") or 1
         resize = int(edge / part)
-    view = View(seen, resize, INTERPOLATION_OF.get(wanted.get("resample", 2), "bilinear"))
+    view = Framing(seen, resize, INTERPOLATION_OF.get(wanted.get("resample", 2), "bilinear"))
 
     normalizes = wanted.get("do_normalize")
     mean = _per_channel(wanted.get("image_mean", IMAGENET_MEAN) if normalizes else 0)

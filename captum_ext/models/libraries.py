@@ -9,16 +9,16 @@ from captum_ext.checks import unknown
 from captum_ext.models.from_timm import from_timm
 from captum_ext.models.from_torchvision import from_torchvision, torchvision_names
 from captum_ext.models.from_transformers import from_transformers
-from captum_ext.models.library_model import Found, installed
+from captum_ext.models.library_model import LibraryModel, installed
 
-LIBRARIES: dict[str, Callable[[str, str], Found]] = {
+LIBRARIES: dict[str, Callable[[str, str], LibraryModel]] = {
     "torchvision": from_torchvision,
     "timm": from_timm,
     "transformers": from_transformers,
 }
 
 
-def find(name: str, weights: str) -> Found:
+def find(name: str, weights: str) -> LibraryModel:
     """A model by its name, from the library that has it.
 
     Args:

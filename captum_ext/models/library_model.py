@@ -31,7 +31,7 @@ USUAL_SIDE = 224
 
 
 @dataclass(frozen=True)
-class Found:
+class LibraryModel:
     """A model as its library has it.
 
     Attributes:

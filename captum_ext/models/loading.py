@@ -22,11 +22,11 @@ from captum_ext.forward import Preprocessed
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Classifier, Preprocessing
 from captum_ext.models.device import choose_device
-from captum_ext.models.framing import View
+from captum_ext.models.framing import Framing
 from captum_ext.models.from_timm import is_of_timm, timm_preprocessing
 from captum_ext.models.from_transformers import Logits, is_of_transformers, label_names
 from captum_ext.models.libraries import LIBRARIES, find
-from captum_ext.models.library_model import DEFAULT, NONE, USUAL_SIDE, Found, untrained
+from captum_ext.models.library_model import DEFAULT, NONE, USUAL_SIDE, LibraryModel, untrained
 
 #: ``"own"``: as the model's weights want it; ``"squash"``: the whole picture, whatever its shape.
 FITS = ("own", "squash")
@@ -133,22 +133,22 @@ def _made(model: Any, weights: str) -> nn.Module:
     return load_checkpoint(make, weights)[0]
 
 
-def _described(network: nn.Module) -> Found:
+def _described(network: nn.Module) -> LibraryModel:
     """What a module itself tells of how it is to be used."""
-    view = View((USUAL_SIDE, USUAL_SIDE), USUAL_SIDE)
+    view = Framing((USUAL_SIDE, USUAL_SIDE), USUAL_SIDE)
     if isinstance(network, Preprocessed):
         normalize = network.normalize
         mean, std = normalize.mean.flatten().tolist(), normalize.std.flatten().tolist()
         if isinstance(network, Classifier):
             preprocessing = Preprocessing(tuple(mean), tuple(std), network.view)
-            return Found(network.model, preprocessing, network.class_names)
-        return Found(network.model, Preprocessing(tuple(mean), tuple(std), view))
+            return LibraryModel(network.model, preprocessing, network.class_names)
+        return LibraryModel(network.model, Preprocessing(tuple(mean), tuple(std), view))
     if is_of_timm(network):
-        return Found(network, timm_preprocessing(network))
+        return LibraryModel(network, timm_preprocessing(network))
     preprocessing = Preprocessing(IMAGENET_MEAN, IMAGENET_STD, view)
     if is_of_transformers(network):
-        return Found(Logits(network), preprocessing, label_names(network))
-    return Found(network, preprocessing)
+        return LibraryModel(Logits(network), preprocessing, label_names(network))
+    return LibraryModel(network, preprocessing)
 
 
 def _adjusted(
@@ -167,7 +167,7 @@ def _adjusted(
         resize = height if height == width else (height, width)
         view = replace(view, size=(height, width), resize=resize)
     if fit == "squash":
-        view = View.squashed(view.size, view.interpolation)
+        view = Framing.squashed(view.size, view.interpolation)
     return Preprocessing(_channels(mean, "mean", own.mean), _channels(std, "std", own.std), view)
 
 

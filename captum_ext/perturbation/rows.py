@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from captum_ext.forward import Described, join
+from captum_ext.forward import LazyRows, join
 from captum_ext.perturbation.segments.perturbers import Fill, Perturber
 from captum_ext.randomness import GeneratorLike
 
@@ -59,8 +59,8 @@ class PerturbedExample:
 
 
 def perturb_each(
-    examples: Sequence[Callable[[Tensor], Sequence[Tensor | Described]]],
-) -> Callable[[Tensor, Tensor], tuple[Tensor | Described, ...]]:
+    examples: Sequence[Callable[[Tensor], Sequence[Tensor | LazyRows]]],
+) -> Callable[[Tensor, Tensor], tuple[Tensor | LazyRows, ...]]:
     """What :class:`captum_ext.forward.Evaluator` wants, from one function for each example.
 
     Example:
@@ -71,7 +71,7 @@ def perturb_each(
         (tensor([2, 4, 3]),)
     """
 
-    def perturb(numbers: Tensor, rows: Tensor) -> tuple[Tensor | Described, ...]:
+    def perturb(numbers: Tensor, rows: Tensor) -> tuple[Tensor | LazyRows, ...]:
         chunks = [
             examples[number](rows[numbers == number])
             for number in numbers.unique_consecutive().tolist()

@@ -6,6 +6,7 @@ results are a table, and what statistics say of it.
 
 from captum_ext.analysis.leaderboard import Analysis, analyze
 from captum_ext.analysis.results import COLUMNS, MetricFacts, StudyResults
+from captum_ext.analysis.table import FORMATS, export
 from captum_ext.analysis.text import format_leaderboard
 from captum_ext.study.define.cache import MismatchError
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
@@ -18,17 +19,17 @@ from captum_ext.study.define.images import (
     TensorImage,
     study_images,
 )
-from captum_ext.study.define.models import Aim, Subject
+from captum_ext.study.define.models import Aim, StudyModel
 from captum_ext.study.define.study import Study
 from captum_ext.study.define.study_file import read_study
 from captum_ext.study.plan.planner import plan_of
 from captum_ext.study.plan.tasks import Plan
-from captum_ext.study.run.compute import CellResult
 from captum_ext.study.run.engines import Cluster, Engine, InProcess, joined_cluster, local_cluster
 from captum_ext.study.run.measures import METRICS
-from captum_ext.study.run.metric_context import Question, StudyMetric
+from captum_ext.study.run.metric_context import MetricContext, StudyMetric
 from captum_ext.study.run.runner import run_study
-from captum_ext.study.store.read import FORMATS, attribution_files, export, read_results
+from captum_ext.study.store.cells import CellResult
+from captum_ext.study.store.read import attribution_files, read_results
 from captum_ext.study.store.sqlite import StoreError
 
 __all__ = [
@@ -46,18 +47,18 @@ __all__ = [
     "FileImage",
     "InProcess",
     "MethodEntry",
+    "MetricContext",
     "MetricEntry",
     "MetricFacts",
     "MismatchError",
     "ModelEntry",
     "Plan",
-    "Question",
     "StoreError",
     "Study",
     "StudyImage",
     "StudyMetric",
+    "StudyModel",
     "StudyResults",
-    "Subject",
     "TensorImage",
     "analyze",
     "attribution_files",

@@ -8,25 +8,25 @@ import torch
 from torch import nn
 
 from captum_ext.passes import count_passes
-from captum_ext.testing.contract_subject import BATCH, CLASSES, Subject
+from captum_ext.testing.contract_subject import BATCH, CLASSES, ContractSubject
 from captum_ext.testing.expectations import expect
 
 #: Their names; what a built-in does is recorded, not judged.
 BAD_INPUT_CHECKS = ("rejects_bad_target", "rejects_misaligned", "rejects_non_finite")
 
 
-def rejects_bad_target(subject: Subject) -> None:
+def rejects_bad_target(subject: ContractSubject) -> None:
     for target in ([1] * (BATCH + 1), torch.zeros(BATCH, 2, dtype=torch.long), "cat", 1.5):
         _expect_rejected(subject, subject.inputs(), "target", target=target)
     _expect_rejected(subject, subject.inputs(), "target", target=CLASSES, may_run=True)
 
 
-def rejects_misaligned(subject: Subject) -> None:
+def rejects_misaligned(subject: ContractSubject) -> None:
     inputs = (subject.inputs(), subject.small_inputs()[:2])
     _expect_rejected(subject, inputs, "inputs", model=subject.model("two_inputs"))
 
 
-def rejects_non_finite(subject: Subject) -> None:
+def rejects_non_finite(subject: ContractSubject) -> None:
     for value in (float("nan"), float("inf")):
         inputs = subject.inputs()
         inputs[1, 0, 0, 0] = value
@@ -34,7 +34,7 @@ def rejects_non_finite(subject: Subject) -> None:
 
 
 def _expect_rejected(
-    subject: Subject,
+    subject: ContractSubject,
     inputs: Any,
     argument: str,
     target: Any = 1,

@@ -17,19 +17,19 @@ from torch import Tensor, nn
 from captum_ext.randomness import global_seed
 from captum_ext.spec import Need
 from captum_ext.testing.bad_input import rejects_bad_target, rejects_misaligned, rejects_non_finite
-from captum_ext.testing.contract_subject import BATCH, SIZE, Subject
+from captum_ext.testing.contract_subject import BATCH, SIZE, ContractSubject
 from captum_ext.testing.expectations import NotApplicable, expect, expect_like, expect_same
 
 BATCH_ARGUMENTS = ("perturbations_per_eval", "internal_batch_size", "nt_samples_batch_size")
 
 
-def _shape_dtype_device(subject: Subject) -> None:
+def _shape_dtype_device(subject: ContractSubject) -> None:
     for dtype in (torch.float64, torch.float32):
         inputs = subject.inputs().to(dtype)
         expect_like(subject.attribute(inputs, model=subject.model().to(dtype)), inputs)
 
 
-def _tuple_inputs(subject: Subject) -> None:
+def _tuple_inputs(subject: ContractSubject) -> None:
     inputs = (subject.inputs(), subject.small_inputs())
     result = subject.attribute(inputs, model=subject.model("two_inputs"))
     expect_like(result, inputs)
@@ -37,7 +37,7 @@ def _tuple_inputs(subject: Subject) -> None:
         expect(bool(attribution.any()), f"input {number} of the tuple gets only zeros")
 
 
-def _target_forms(subject: Subject) -> None:
+def _target_forms(subject: ContractSubject) -> None:
     inputs, targets = subject.inputs(), [0, 3, 1]
     expected = subject.attribute(inputs, target=2)
     other = subject.attribute(inputs, target=0)
@@ -52,7 +52,7 @@ def _target_forms(subject: Subject) -> None:
         expect_same(subject.attribute(inputs, target=form), torch.cat(each), f"target={form!r}")
 
 
-def _target_tuples(subject: Subject) -> None:
+def _target_tuples(subject: ContractSubject) -> None:
     grid, inputs = subject.model("grid"), subject.inputs()
     expected = subject.attribute(inputs, target=2)
     for form in ((1, 0), [(1, 0)] * BATCH):
@@ -60,13 +60,13 @@ def _target_tuples(subject: Subject) -> None:
         expect_same(result, expected, f"target={form!r}")
 
 
-def _target_none(subject: Subject) -> None:
+def _target_none(subject: ContractSubject) -> None:
     inputs = subject.inputs()
     result = subject.attribute(inputs, target=None, model=subject.model("scalar"))
     expect_same(result, subject.attribute(inputs, target=1), "target=None")
 
 
-def _baseline_forms(subject: Subject) -> None:
+def _baseline_forms(subject: ContractSubject) -> None:
     if not subject.has_argument("baselines"):
         raise NotApplicable("takes no baselines")
     if subject.spec.needs & {Need.REFERENCES, Need.BACKGROUND}:
@@ -81,7 +81,7 @@ def _baseline_forms(subject: Subject) -> None:
     expect_like(result, two)
 
 
-def _batch_mates(subject: Subject) -> None:
+def _batch_mates(subject: ContractSubject) -> None:
     inputs = subject.inputs()
     expected = subject.attribute(inputs)
     for index in range(BATCH):
@@ -89,7 +89,7 @@ def _batch_mates(subject: Subject) -> None:
         expect_same(alone, expected[index : index + 1], f"example {index} without the others")
 
 
-def _additional_forward_args(subject: Subject) -> None:
+def _additional_forward_args(subject: ContractSubject) -> None:
     if not subject.has_argument("additional_forward_args"):
         raise NotApplicable("takes no additional_forward_args")
     inputs, model = subject.inputs(), subject.model("gained")
@@ -109,7 +109,7 @@ def _additional_forward_args(subject: Subject) -> None:
     expect(not torch.equal(result, other), "gives the same for other additional arguments")
 
 
-def _batch_size(subject: Subject) -> None:
+def _batch_size(subject: ContractSubject) -> None:
     names = [name for name in BATCH_ARGUMENTS if subject.has_argument(name)]
     if not names:
         raise NotApplicable("has no batch size")
@@ -121,19 +121,19 @@ def _batch_size(subject: Subject) -> None:
             expect_same(result, expected, f"{name}={size} against 7")
 
 
-def _same_seed(subject: Subject) -> None:
+def _same_seed(subject: ContractSubject) -> None:
     inputs = subject.inputs()
     expect_same(subject.attribute(inputs), subject.attribute(inputs), "the same seed again")
 
 
-def _other_seed(subject: Subject) -> None:
+def _other_seed(subject: ContractSubject) -> None:
     if not subject.spec.stochastic:
         raise NotApplicable("is not stochastic")
     first, second = (subject.attribute(subject.inputs(), seed=seed) for seed in (0, 1))
     expect(not torch.equal(first, second), "another seed gives the same result")
 
 
-def _random_state(subject: Subject) -> None:
+def _random_state(subject: ContractSubject) -> None:
     if subject.built_in and subject.spec.stochastic:
         raise NotApplicable("draws from the global state; captum_ext.explain() puts it back")
     attribution, inputs = subject.attribution(subject.model()), subject.inputs()
@@ -152,7 +152,7 @@ def _random_states() -> dict[str, Any]:
     }
 
 
-def _inputs_untouched(subject: Subject) -> None:
+def _inputs_untouched(subject: ContractSubject) -> None:
     for requires_grad in (False, True):
         inputs = subject.inputs().requires_grad_(requires_grad)
         original = inputs.detach().clone()
@@ -166,7 +166,7 @@ def _inputs_untouched(subject: Subject) -> None:
         expect(not inputs._backward_hooks, "a hook was left on the inputs")
 
 
-def _model_untouched(subject: Subject) -> None:
+def _model_untouched(subject: ContractSubject) -> None:
     model = subject.model()
     first = next(iter(model.modules()))
     first.register_parameter("frozen", nn.Parameter(torch.zeros(1), requires_grad=False))
@@ -201,14 +201,14 @@ def _fingerprint(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def _no_graph(subject: Subject) -> None:
+def _no_graph(subject: ContractSubject) -> None:
     for requires_grad in (False, True):
         inputs = subject.inputs().requires_grad_(requires_grad)
         result = subject.attribute(inputs)
         expect(not result.requires_grad, "the attribution carries an autograd graph")
 
 
-def _memory_layouts(subject: Subject) -> None:
+def _memory_layouts(subject: ContractSubject) -> None:
     inputs = subject.inputs()
     expected = subject.attribute(inputs)
     strided = torch.stack([inputs, inputs], dim=-1)[..., 0]
@@ -218,7 +218,7 @@ def _memory_layouts(subject: Subject) -> None:
     expect_same(subject.attribute(channels_last), expected, "channels_last inputs")
 
 
-def _plain_function(subject: Subject) -> None:
+def _plain_function(subject: ContractSubject) -> None:
     if subject.spec.needs_module:
         raise NotApplicable("needs a module")
     model, inputs = subject.model(), subject.inputs()
@@ -226,7 +226,7 @@ def _plain_function(subject: Subject) -> None:
     expect_same(result, subject.attribute(inputs), "a function in place of the module")
 
 
-def _dummy(subject: Subject) -> None:
+def _dummy(subject: ContractSubject) -> None:
     if not subject.spec.promises_dummy:
         raise NotApplicable("does not promise it")
     result = subject.attribute(subject.inputs(), model=subject.model("blind"))
@@ -234,7 +234,7 @@ def _dummy(subject: Subject) -> None:
     expect(worst == 0, f"gives up to {worst:.2g} where the model is blind")
 
 
-def _noise_tunnel(subject: Subject) -> None:
+def _noise_tunnel(subject: ContractSubject) -> None:
     attribution, inputs = subject.attribution(subject.model()), subject.inputs()
     if isinstance(attribution, NoiseTunnel):
         raise NotApplicable("is a NoiseTunnel")
@@ -246,7 +246,7 @@ def _noise_tunnel(subject: Subject) -> None:
     expect(result.shape == inputs.shape, f"NoiseTunnel gives shape {tuple(result.shape)}")
 
 
-def _infidelity(subject: Subject) -> None:
+def _infidelity(subject: ContractSubject) -> None:
     model, inputs = subject.model(), subject.inputs()
     result = subject.attribute(inputs, model=model).detach()
     with global_seed(0):
@@ -261,7 +261,7 @@ def _disturb(inputs: Tensor) -> tuple[Tensor, Tensor]:
     return noise, inputs - noise
 
 
-def _sensitivity_max(subject: Subject) -> None:
+def _sensitivity_max(subject: ContractSubject) -> None:
     attribution, inputs = subject.attribution(subject.model()), subject.inputs()
     arguments = subject.arguments(attribution, inputs)
     with global_seed(0):
@@ -271,7 +271,7 @@ def _sensitivity_max(subject: Subject) -> None:
     expect(score.shape == (BATCH,), f"sensitivity_max gives shape {tuple(score.shape)}")
 
 
-def _copy_and_pickle(subject: Subject) -> None:
+def _copy_and_pickle(subject: ContractSubject) -> None:
     attribution, inputs = subject.attribution(subject.model()), subject.inputs()
     arguments = subject.arguments(attribution, inputs)
     with global_seed(0):
@@ -283,7 +283,7 @@ def _copy_and_pickle(subject: Subject) -> None:
 
 
 #: The checks by name, in the order in which they run.
-CHECKS: dict[str, Callable[[Subject], None]] = {
+CHECKS: dict[str, Callable[[ContractSubject], None]] = {
     function.__name__.removeprefix("_"): function
     for function in (
         _shape_dtype_device,

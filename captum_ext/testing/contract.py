@@ -14,7 +14,7 @@ from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec
 from captum_ext.testing.bad_input import BAD_INPUT_CHECKS
 from captum_ext.testing.checks import CHECKS
-from captum_ext.testing.contract_subject import Subject
+from captum_ext.testing.contract_subject import ContractSubject
 from captum_ext.testing.expectations import NotApplicable
 
 Status = Literal["passed", "failed", "skipped", "deviates", "recorded"]
@@ -78,13 +78,15 @@ def check_attribution(
         >>> [result.status for result in report.results if result.check == "no_graph"]
         ['passed']
     """
-    subject = Subject(as_spec(method), torch.device(device))
+    subject = ContractSubject(as_spec(method), torch.device(device))
     return ContractReport(
         subject.spec.name, tuple(_run(name, check, subject) for name, check in CHECKS.items())
     )
 
 
-def _run(name: str, check: Callable[[Subject], None], subject: Subject) -> CheckResult:
+def _run(
+    name: str, check: Callable[[ContractSubject], None], subject: ContractSubject
+) -> CheckResult:
     known = subject.spec.deviations.get(name)
     if name in BAD_INPUT_CHECKS and subject.built_in:
         return CheckResult(name, "recorded", _what_happens(check, subject))
@@ -104,7 +106,7 @@ def _run(name: str, check: Callable[[Subject], None], subject: Subject) -> Check
     return CheckResult(name, "passed")
 
 
-def _what_happens(check: Callable[[Subject], None], subject: Subject) -> str:
+def _what_happens(check: Callable[[ContractSubject], None], subject: ContractSubject) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -49,7 +49,7 @@ class _Scalar(_Plain):
         return super().forward(x)[:, 1]
 
 
-class _Grid(_Plain):
+class _GridOutput(_Plain):
     """Outputs ``[B, 2, 2]``."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,13 +86,13 @@ _MODELS: dict[str, Callable[[], nn.Module]] = {
     "plain": _Plain,
     "blind": _Blind,
     "scalar": _Scalar,
-    "grid": _Grid,
+    "grid": _GridOutput,
     "gained": _Gained,
     "two_inputs": _TwoInputs,
 }
 
 
-class Subject:
+class ContractSubject:
     """A method on trial, with the models and inputs that it is tried on."""
 
     def __init__(self, spec: MethodSpec, device: torch.device) -> None:

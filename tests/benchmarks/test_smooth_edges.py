@@ -9,7 +9,7 @@ import pytest
 
 from captum_ext.forward import count_passes
 from captum_ext.study import CellResult, Study, plan_of, read_results
-from captum_ext.study.define.cache import Laboratory
+from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.run.compute import compute
 
 ROOT = Path(__file__).parents[2]
@@ -78,11 +78,11 @@ def test_attributers_share_passes_and_are_judged_by_their_own_scores(load):
         list(cases.methods(args)),
         list(cases.metrics(args)),
     )
-    laboratory = Laboratory()
-    (task,) = plan_of(study, laboratory).tasks
-    subject = laboratory.subject(task.model, task.fingerprint)
+    cache = StudyCache()
+    (task,) = plan_of(study, cache).tasks
+    subject = cache.subject(task.model, task.fingerprint)
     with count_passes(subject.model) as passes:
-        results = [each for each in compute(task, laboratory) if isinstance(each, CellResult)]
+        results = [each for each in compute(task, cache) if isinstance(each, CellResult)]
     assert {each.status for each in results} == {"ok"}
     alone = [each.forward for each in results[:: len(study.metrics)]]
     assert alone == [62] * 3

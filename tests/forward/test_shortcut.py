@@ -8,8 +8,8 @@ from torch.nn import functional
 from captum_ext import perturbation as p
 from captum_ext.attr import CIU, PDA, RISE, SegmentLime, SegmentPda, SegmentPerturbation
 from captum_ext.call_model import call_model_function, forward_func
-from captum_ext.forward import Described, Evaluator, Example, Patched
-from captum_ext.forward.shortcut.first_layer import LazyRows
+from captum_ext.forward import Evaluator, Example, LazyRows, PatchedRows
+from captum_ext.forward.shortcut.first_layer import LazyBatch
 
 SIDE, CHANNELS = 8, 3
 SIZE = CHANNELS * SIDE**2
@@ -34,7 +34,7 @@ def some_rows(dtype=torch.float64):
         (torch.tensor([0, 17]), torch.rand(3, 2, generator=generator, dtype=dtype)),
         (torch.tensor([SIZE - 1]), torch.rand(2, 1, generator=generator, dtype=dtype)),
     ]
-    return Patched(Example(x), patches)
+    return PatchedRows(Example(x), patches)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def never_made(monkeypatch):
         raise AssertionError("rows were made")
 
     def arm():
-        for cls in (Patched, p.blended.Blended):
+        for cls in (PatchedRows, p.blended.BlendedRows):
             monkeypatch.setattr(cls, "_make", make)
 
     return arm
@@ -129,9 +129,9 @@ def test_scores_of_random_networks_are_equal_up_to_rounding(seed, dtype, never_m
 
 
 def test_it_is_taken_but_where_told_otherwise(monkeypatch):
-    calls, through = [], Patched._through
+    calls, through = [], PatchedRows._through
     monkeypatch.setattr(
-        Patched,
+        PatchedRows,
         "_through",
         lambda self, weight, bias: calls.append(self) or through(self, weight, bias),
     )
@@ -350,5 +350,5 @@ def test_nothing_stays_on_the_model():
 
 def test_lazy_rows_print_like_a_tensor():
     rows = some_rows()
-    assert repr(LazyRows(rows)) == repr(rows.dense())
-    assert isinstance(rows, Described)
+    assert repr(LazyBatch(rows)) == repr(rows.dense())
+    assert isinstance(rows, LazyRows)

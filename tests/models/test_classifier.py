@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from captum_ext.models import Classifier, Preprocessing, View
+from captum_ext.models import Classifier, Framing, Preprocessing
 
 NAMES = ["tiger cat, tiger", "Tiger", "hen of the woods", "hen"]
 
 
 def classifier(*layers, names=NAMES, mean=(0.0,) * 3, std=(1.0,) * 3):
-    preprocessing = Preprocessing(mean, std, View((2, 2), 2))
+    preprocessing = Preprocessing(mean, std, Framing((2, 2), 2))
     return Classifier(nn.Sequential(*layers), preprocessing, names, "small").eval()
 
 

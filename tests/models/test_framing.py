@@ -6,7 +6,7 @@ from torchvision import models, transforms
 from torchvision.transforms import InterpolationMode
 
 from captum_ext.image_files import read_image
-from captum_ext.models import View
+from captum_ext.models import Framing
 
 MODES = {
     "nearest": InterpolationMode.NEAREST_EXACT,
@@ -32,7 +32,7 @@ def test_it_is_torchvisions_resize_and_crop(picture, resize, interpolation):
             transforms.CenterCrop((28, 24)),
         ]
     )
-    seen = View((28, 24), resize, interpolation)(image)
+    seen = Framing((28, 24), resize, interpolation)(image)
     assert seen.shape == (3, 28, 24)
     torch.testing.assert_close(seen, own(image).clamp(0, 1))
 
@@ -45,7 +45,7 @@ def test_it_is_the_preset_of_torchvisions_weights_before_the_normalization(weigh
     preset = weights.transforms()
     preset.mean, preset.std = [0.0] * 3, [1.0] * 3
     image = read_image("coffee")
-    view = View(
+    view = Framing(
         tuple(preset.crop_size * 2), preset.resize_size[0], interpolation=preset.interpolation.value
     )
     torch.testing.assert_close(view(image), preset(image))
@@ -53,21 +53,21 @@ def test_it_is_the_preset_of_torchvisions_weights_before_the_normalization(weigh
 
 def test_lanczos_is_taken_as_bicubic():
     image = picture_of((40, 60))
-    lanczos, bicubic = (View((20, 20), 24, mode)(image) for mode in ("lanczos", "bicubic"))
+    lanczos, bicubic = (Framing((20, 20), 24, mode)(image) for mode in ("lanczos", "bicubic"))
     torch.testing.assert_close(lanczos, bicubic)
 
 
 def test_what_is_seen_stays_in_range_where_bicubic_overshoots():
     edge = torch.zeros(3, 20, 20)
     edge[:, :, 10:] = 1
-    seen = View((40, 40), 40, "bicubic")(edge)
+    seen = Framing((40, 40), 40, "bicubic")(edge)
     assert seen.min() == 0
     assert seen.max() == 1
 
 
 def test_a_picture_of_the_models_size_is_seen_as_it_is():
     image = picture_of((24, 24))
-    assert torch.equal(View((24, 24), 24)(image), image)
+    assert torch.equal(Framing((24, 24), 24)(image), image)
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,12 @@ def test_a_picture_of_the_models_size_is_seen_as_it_is():
     ],
 )
 def test_the_part_that_is_seen_of(picture, resize, seen):
-    assert View((224, 224), resize).seen(picture) == seen
+    assert Framing((224, 224), resize).seen(picture) == seen
 
 
 @pytest.mark.parametrize("picture", [(300, 400), (400, 300), (7, 9)])
 def test_squashed_all_is_seen(picture):
-    view = View.squashed((32, 48))
+    view = Framing.squashed((32, 48))
     assert view.seen(picture) == (0, picture[0], 0, picture[1])
     values = torch.ones(32, 48)
     torch.testing.assert_close(view.back(values, picture), torch.ones(picture))
@@ -95,7 +95,7 @@ def test_squashed_all_is_seen(picture):
 @pytest.mark.parametrize("picture", [(120, 200), (200, 120), (80, 80), (20, 33), (64, 64)])
 @pytest.mark.parametrize("resize", [40, 32, 24, (40, 50)])
 def test_a_constant_map_comes_back_constant_where_it_was_seen_and_zero_elsewhere(picture, resize):
-    view = View((32, 32), resize)
+    view = Framing((32, 32), resize)
     back = view.back(torch.full((1, 32, 32), -2.5), picture)
     top, bottom, left, right = view.seen(picture)
     expected = torch.zeros(1, *picture)
@@ -105,7 +105,7 @@ def test_a_constant_map_comes_back_constant_where_it_was_seen_and_zero_elsewhere
 
 @pytest.mark.parametrize("picture", [(128, 200), (200, 128)])
 def test_a_marked_block_comes_back_where_it_was(picture):
-    view = View((32, 32), 40)
+    view = Framing((32, 32), 40)
     top, bottom, left, right = view.seen(picture)
     block = (slice(top + 20, top + 40), slice(right - 45, right - 15))
     marked = torch.zeros(3, *picture)
@@ -124,7 +124,7 @@ def test_a_marked_block_comes_back_where_it_was(picture):
 
 
 def test_the_way_back_of_what_a_small_picture_is_padded_with_is_left_out():
-    view = View((32, 32), 16)
+    view = Framing((32, 32), 16)
     padding = torch.ones(1, 32, 32)
     padding[:, 8:24, :] = 0  # 16 x 32 of the picture, in the middle
     assert not view.back(padding, (50, 100)).any()
@@ -133,7 +133,7 @@ def test_the_way_back_of_what_a_small_picture_is_padded_with_is_left_out():
 def test_there_and_back_a_smooth_picture_stays():
     rows, columns = torch.meshgrid(torch.arange(90.0), torch.arange(120.0), indexing="ij")
     image = torch.stack([rows / 90, columns / 120, (rows + columns) / 210])
-    view = View((60, 60), 60)
+    view = Framing((60, 60), 60)
     top, bottom, left, right = view.seen((90, 120))
     part = (slice(None), slice(top + 2, bottom - 2), slice(left + 2, right - 2))
     torch.testing.assert_close(
@@ -143,7 +143,7 @@ def test_there_and_back_a_smooth_picture_stays():
 
 @pytest.mark.parametrize("shape", [(32, 32), (1, 32, 32), (2, 3, 32, 32)])
 def test_what_comes_back_keeps_its_leading_dimensions_and_dtype(shape):
-    back = View((32, 32), 40).back(torch.rand(shape).double(), (50, 70))
+    back = Framing((32, 32), 40).back(torch.rand(shape).double(), (50, 70))
     assert back.shape == (*shape[:-2], 50, 70)
     assert back.dtype == torch.float64
 
@@ -152,7 +152,7 @@ def test_it_agrees_with_pillow_about_a_photograph():
     image = read_image("chelsea")
     pixels = Image.fromarray((image * 255).byte().movedim(0, -1).numpy())
     small = pixels.resize((384, 256), Image.Resampling.BILINEAR).crop((80, 16, 304, 240))
-    seen = View((224, 224), 256)(image).movedim(0, -1).numpy() * 255
+    seen = Framing((224, 224), 256)(image).movedim(0, -1).numpy() * 255
     # To the last digit of eight bits.
     assert np.abs(seen - np.asarray(small, dtype=float)).max() <= 1.5
 
@@ -167,4 +167,4 @@ def test_it_agrees_with_pillow_about_a_photograph():
 )
 def test_what_is_no_view_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        View(**settings)
+        Framing(**settings)

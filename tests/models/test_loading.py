@@ -10,13 +10,13 @@ from torch import nn
 from captum_ext import load_model
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
 from captum_ext.forward import Preprocessed
-from captum_ext.models import Classifier, Preprocessing, View
+from captum_ext.models import Classifier, Framing, Preprocessing
 
 FACTORIES = """
 import torch
 from torch import nn
 from captum_ext.forward import Preprocessed
-from captum_ext.models import Classifier, Preprocessing, View
+from captum_ext.models import Classifier, Preprocessing, Framing
 
 def small(num_classes=10):
     torch.manual_seed(0)
@@ -29,7 +29,7 @@ def preprocessed():
     return Preprocessed(small(2), [0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
 
 def classifier():
-    wanted = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), View((2, 2), 3, "bicubic"))
+    wanted = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), Framing((2, 2), 3, "bicubic"))
     return Classifier(small(2), wanted, ["cat", "dog"], "mine")
 
 class Kinds:
@@ -108,7 +108,7 @@ def test_a_factory_or_a_module_is_taken_itself(make):
 
 def test_a_modules_usual_preprocessing_is_imagenets_at_224():
     model = load_model(network())
-    assert model.view == View((224, 224), 224)
+    assert model.view == Framing((224, 224), 224)
     assert model.normalize.mean.flatten().tolist() == pytest.approx(IMAGENET_MEAN)
     assert model.normalize.std.flatten().tolist() == pytest.approx(IMAGENET_STD)
 
@@ -183,11 +183,11 @@ def test_what_a_factorys_model_knows_of_its_preprocessing_is_kept(here, factory)
 def test_a_classifier_is_taken_as_it_is_and_can_be_changed(here):
     model = load_model("own_models.small:classifier")
     assert (model.name, model.class_names) == ("mine", ("cat", "dog"))
-    assert model.view == View((2, 2), 3, "bicubic")
+    assert model.view == Framing((2, 2), 3, "bicubic")
     assert load_model(model) is model
     changed = load_model(model, class_names=["a", "b"], mean=[0.5] * 3, fit="squash")
     assert (changed.name, changed.class_names) == ("mine", ("a", "b"))
-    assert changed.view == View((2, 2), (2, 2), "bicubic")
+    assert changed.view == Framing((2, 2), (2, 2), "bicubic")
     assert changed.normalize.mean.flatten().tolist() == [0.5] * 3
     assert changed.normalize.std.flatten().tolist() == pytest.approx([0.4, 0.5, 0.6])
     assert changed.model is model.model
@@ -297,7 +297,7 @@ def test_a_module_in_training_mode_and_elsewhere_comes_back_in_evaluation_mode()
 
 
 def test_a_classifier_of_ones_own_needs_no_names():
-    own = Classifier(network(), Preprocessing((0.5,) * 3, (1.0,) * 3, View((2, 2), 2)))
+    own = Classifier(network(), Preprocessing((0.5,) * 3, (1.0,) * 3, Framing((2, 2), 2)))
     assert load_model(Preprocessed(own.model, [0.5] * 3, [1.0] * 3)).class_names is None
     assert load_model(own, size=2).name == "Sequential"
 

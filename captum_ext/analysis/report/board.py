@@ -50,7 +50,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Row:
+class BoardRow:
     """A method of a model: its values in the order of the metrics, images and costs.
 
     ``output`` is what of the model it explains.
@@ -83,7 +83,7 @@ class Board:
     """
 
     metrics: list[MetricFacts]
-    rows: list[Row]
+    rows: list[BoardRow]
     sorted_by: str
     marks: list[str]
     notes: list[tuple[str, str]]
@@ -177,7 +177,7 @@ def _row(
     values: list[Value],
     known: list[Standing | None],
     cost: Cost | None,
-) -> Row:
+) -> BoardRow:
     there = [each for each in known if each is not None]
     counts = sorted({each.n for each in there}) or [0]
     gaps = []
@@ -187,7 +187,7 @@ def _row(
             gaps.append(f"{most:,} {word}")
     passes = cost.forward + cost.backward if cost else math.nan
     seconds = cost.seconds if cost else math.nan
-    return Row(
+    return BoardRow(
         model=model,
         method=method,
         title=title,

@@ -1,8 +1,9 @@
 """The first-layer shortcut: described rows on their way into a model.
 
-:class:`LazyRows` is a tensor that a model takes for its batch. As long as the model only asks for
+:class:`LazyBatch` is a tensor that a model takes for its batch. As long as the model only asks for
 its shape, converts it to a wider dtype or flattens it, nothing is computed; handed to a linear
-layer, it gives that layer's output by way of :class:`captum_ext.forward.shortcut.lazy_rows.Described`.
+layer, it gives that layer's output by way of
+:class:`captum_ext.forward.shortcut.lazy_rows.LazyRows`.
 Whatever else the model does with it happens to the rows themselves, which are made at that moment.
 So the result is right whatever the model is, and quick where it begins with (Flatten,) Linear.
 """
@@ -16,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from captum_ext.forward.shortcut.lazy_rows import Described
+from captum_ext.forward.shortcut.lazy_rows import LazyRows
 
 
-class LazyRows(Tensor):
+class LazyBatch(Tensor):
     """A batch ``[n, ...]`` whose rows are made when something else than a linear layer asks.
 
     Args:
@@ -28,25 +29,25 @@ class LazyRows(Tensor):
         dtype: their dtype now.
 
     Example:
-        >>> from captum_ext.forward.shortcut.lazy_rows import Example, Patched
-        >>> rows = Patched(
+        >>> from captum_ext.forward.shortcut.lazy_rows import Example, PatchedRows
+        >>> rows = PatchedRows(
         ...     Example(torch.zeros(1, 2, 2)), [(torch.tensor([3]), torch.tensor([[7.0]]))]
         ... )
         >>> layer = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 1, bias=False))
         >>> with torch.no_grad():
-        ...     torch.equal(layer(LazyRows(rows)), 7 * layer[1].weight[:, 3:]), rows.made
+        ...     torch.equal(layer(LazyBatch(rows)), 7 * layer[1].weight[:, 3:]), rows.made
         (True, None)
-        >>> (LazyRows(rows) + 1).sum().item()
+        >>> (LazyBatch(rows) + 1).sum().item()
         11.0
     """
 
-    rows: Described
+    rows: LazyRows
 
     @staticmethod
     def __new__(
-        cls, rows: Described, shape: torch.Size | None = None, dtype: torch.dtype | None = None
-    ) -> LazyRows:
-        made: LazyRows = Tensor._make_wrapper_subclass(
+        cls, rows: LazyRows, shape: torch.Size | None = None, dtype: torch.dtype | None = None
+    ) -> LazyBatch:
+        made: LazyBatch = Tensor._make_wrapper_subclass(
             cls,
             rows.shape if shape is None else shape,
             dtype=dtype or rows.dtype,
@@ -91,7 +92,7 @@ class LazyRows(Tensor):
 
 def _made(value: Any) -> Any:
     """``value`` with rows in place of those that are lazy."""
-    if isinstance(value, LazyRows):
+    if isinstance(value, LazyBatch):
         with torch._C.DisableTorchFunctionSubclass():
             return value.dense()
     if isinstance(value, dict):
@@ -101,37 +102,39 @@ def _made(value: Any) -> Any:
     return value
 
 
-def _reshaped(func: Callable[..., Any], x: LazyRows, *args: Any, **kwargs: Any) -> Any:
+def _reshaped(func: Callable[..., Any], x: LazyBatch, *args: Any, **kwargs: Any) -> Any:
     """A view that keeps the rows apart."""
     shown = func(torch.empty(x.shape, dtype=x.dtype, device="meta"), *args, **kwargs)
     if shown.shape[:1] != x.shape[:1] or shown.dtype != x.dtype:
         return None
-    return LazyRows(x.rows, shown.shape, x.dtype)
+    return LazyBatch(x.rows, shown.shape, x.dtype)
 
 
-def _converted(func: Callable[..., Any], x: LazyRows, *args: Any, **kwargs: Any) -> Any:
+def _converted(func: Callable[..., Any], x: LazyBatch, *args: Any, **kwargs: Any) -> Any:
     """The same values in a dtype that holds them all."""
     if kwargs.get("memory_format") is not None:
         return None
     shown = func(torch.empty(0, dtype=x.dtype, device=x.device), *args, **kwargs)
     if shown.device != x.device or torch.promote_types(x.dtype, shown.dtype) != shown.dtype:
         return None
-    return LazyRows(x.rows, x.shape, shown.dtype)
+    return LazyBatch(x.rows, x.shape, shown.dtype)
 
 
-def _multiplied(func: Callable[..., Any], x: LazyRows, other: Any, *more: Any, **named: Any) -> Any:
+def _multiplied(
+    func: Callable[..., Any], x: LazyBatch, other: Any, *more: Any, **named: Any
+) -> Any:
     """``x @ other``."""
     plain = isinstance(other, Tensor) and other.dim() == 2 and not (more or named)
     return _through(x, other.T, None) if plain else None
 
 
 def _linear(
-    func: Callable[..., Any], x: LazyRows, weight: Any, bias: Tensor | None = None
+    func: Callable[..., Any], x: LazyBatch, weight: Any, bias: Tensor | None = None
 ) -> Tensor | None:
     return _through(x, weight, bias)
 
 
-def _through(x: LazyRows, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+def _through(x: LazyBatch, weight: Tensor, bias: Tensor | None) -> Tensor | None:
     fits = x.dim() == 2 and weight.dim() == 2 and x.shape[1] == weight.shape[1]
     alike = x.dtype == weight.dtype and x.device == weight.device
     if not fits or not alike or torch.is_autocast_enabled(x.device.type):

@@ -1,6 +1,6 @@
 """Rows of a batch that are described, not made.
 
-A perturbation method changes little of an example at a time. Told what, :class:`Described` rows can
+A perturbation method changes little of an example at a time. Told what, :class:`LazyRows` rows can
 say what a linear first layer makes of them without being made:
 
     W x' + b = (W x + b) + W[:, patch] (x' - x)[patch]
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-class Described(ABC):
+class LazyRows(ABC):
     """Rows ``[n, ...]`` that are made only where someone asks for them.
 
     Attributes:
@@ -129,7 +129,7 @@ class Example:
         )
 
 
-class Patched(Described):
+class PatchedRows(LazyRows):
     """An example with other values at some positions.
 
     Args:
@@ -139,7 +139,8 @@ class Patched(Described):
             values of the flattened example.
 
     Example:
-        >>> rows = Patched(Example(torch.zeros(3)), [(torch.tensor([1]), torch.tensor([[5.0]]))])
+        >>> example = Example(torch.zeros(3))
+        >>> rows = PatchedRows(example, [(torch.tensor([1]), torch.tensor([[5.0]]))])
         >>> rows.dense(), rows.through(torch.tensor([[1.0, 2.0, 3.0]]), None)
         (tensor([[0., 5., 0.]]), tensor([[10.]]))
     """
@@ -170,14 +171,14 @@ class Patched(Described):
         return result
 
 
-class Joined(Described):
+class JoinedRows(LazyRows):
     """Rows of several examples, one after the other.
 
     Args:
         parts: at least one, with rows of the same shape.
     """
 
-    def __init__(self, parts: Sequence[Described]) -> None:
+    def __init__(self, parts: Sequence[LazyRows]) -> None:
         super().__init__(sum(map(len, parts)), parts[0].like)
         self.parts = parts
 
@@ -193,7 +194,7 @@ class Joined(Described):
         return torch.cat([part.through(weight, bias) for part in self.parts])
 
 
-def join(parts: Sequence[Tensor | Described]) -> Tensor | Described:
+def join(parts: Sequence[Tensor | LazyRows]) -> Tensor | LazyRows:
     """Rows of several examples as those of one batch; described, where all are.
 
     Example:
@@ -203,11 +204,11 @@ def join(parts: Sequence[Tensor | Described]) -> Tensor | Described:
     """
     if len(parts) == 1:
         return parts[0]
-    if all(isinstance(part, Described) for part in parts):
-        return Joined([part for part in parts if isinstance(part, Described)])
+    if all(isinstance(part, LazyRows) for part in parts):
+        return JoinedRows([part for part in parts if isinstance(part, LazyRows)])
     return torch.cat([dense(part) for part in parts])
 
 
-def dense(rows: Tensor | Described) -> Tensor:
+def dense(rows: Tensor | LazyRows) -> Tensor:
     """The rows themselves."""
-    return rows.dense() if isinstance(rows, Described) else rows
+    return rows.dense() if isinstance(rows, LazyRows) else rows

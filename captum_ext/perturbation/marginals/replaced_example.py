@@ -9,7 +9,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from captum_ext.forward.shortcut.lazy_rows import Example, Patched
+from captum_ext.forward.shortcut.lazy_rows import Example, PatchedRows
 from captum_ext.perturbation.marginals import Marginal
 from captum_ext.perturbation.regions import Features
 from captum_ext.randomness import example_generator
@@ -69,7 +69,7 @@ class ReplacedExample:
         """How many versions there are."""
         return self._ends[-1]
 
-    def __call__(self, rows: Tensor) -> tuple[Patched, ...]:
+    def __call__(self, rows: Tensor) -> tuple[PatchedRows, ...]:
         """The versions ``rows [b]``, which follow one another."""
         start, stop = int(rows[0]), int(rows[0]) + len(rows)
         runs: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.examples]
@@ -81,7 +81,7 @@ class ReplacedExample:
                 run.append((positions, values[first : first + end - start]))
             start, feature = end, feature + 1
         return tuple(
-            Patched(example, run) for example, run in zip(self.examples, runs, strict=True)
+            PatchedRows(example, run) for example, run in zip(self.examples, runs, strict=True)
         )
 
     def _patches(self, feature: int) -> list[tuple[Tensor, Tensor]]:

@@ -1,6 +1,6 @@
 """Search for the mask that decides a score, with nothing but the score.
 
-- :class:`Plan`: what is looked for, how, and when to stop;
+- :class:`SearchSettings`: what is looked for, how, and when to stop;
 - :func:`search_masks`: the search, for all examples at once;
 - :class:`MaskSearch`: what it has found for one example;
 - :class:`Effects`, :func:`effects`: what all masks together say about each feature.
@@ -9,16 +9,16 @@
 from captum_ext.perturbation.mask_search.effects import Effects, effects
 from captum_ext.perturbation.mask_search.kept_example import KeptExample
 from captum_ext.perturbation.mask_search.result import KINDS, MaskSearch, found
-from captum_ext.perturbation.mask_search.search import Request, search_masks
-from captum_ext.perturbation.mask_search.settings import Plan
+from captum_ext.perturbation.mask_search.search import MaskRequest, search_masks
+from captum_ext.perturbation.mask_search.settings import SearchSettings
 
 __all__ = [
     "KINDS",
     "Effects",
     "KeptExample",
+    "MaskRequest",
     "MaskSearch",
-    "Plan",
-    "Request",
+    "SearchSettings",
     "effects",
     "found",
     "search_masks",

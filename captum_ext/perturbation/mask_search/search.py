@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captum_ext.perturbation.mask_search.archive import ASIDE, DRAWN, Archive, keys_of
-from captum_ext.perturbation.mask_search.settings import Plan
+from captum_ext.perturbation.mask_search.settings import SearchSettings
 from captum_ext.perturbation.mask_search.strategies import NEVER, Population
 from captum_ext.randomness import example_generator
 
@@ -21,9 +21,9 @@ TRIES = 4
 FEW = 32
 
 #: Masks ``[n, G]`` of an example, by its number.
-Request = tuple[int, Tensor]
+MaskRequest = tuple[int, Tensor]
 #: Scores ``[n]`` of what the masks of each request show.
-Show = Callable[[Sequence[Request]], list[Tensor]]
+Show = Callable[[Sequence[MaskRequest]], list[Tensor]]
 
 
 @dataclass
@@ -80,7 +80,7 @@ class _Group:
 
     Args:
         trails: of the examples, by their numbers.
-        plan: how to search.
+        settings: how to search.
         seed: of what is drawn.
 
     Attributes:
@@ -94,13 +94,13 @@ class _Group:
     origins: Tensor | None
     fresh: Tensor
 
-    def __init__(self, trails: dict[int, Trail], plan: Plan, seed: int) -> None:
-        self.plan, self.trails = plan, trails
+    def __init__(self, trails: dict[int, Trail], settings: SearchSettings, seed: int) -> None:
+        self.settings, self.trails = settings, trails
         self.active = list(trails)
         self.generator = example_generator(seed)
         first = next(iter(trails.values()))
         self.n_genes = len(first.live)
-        self.strategy = plan.strategy_for(self.n_genes)
+        self.strategy = settings.strategy_for(self.n_genes)
         self.order = torch.randperm(self.n_genes, generator=self.generator)
         self.population: Population | None = None
 
@@ -112,7 +112,7 @@ class _Group:
         """
         live = torch.stack([self.trails[number].live for number in self.active])[:, None]
         if self.population is None:
-            size = (self.plan.population_size, self.n_genes)
+            size = (self.settings.population_size, self.n_genes)
             masks = torch.rand(size, generator=self.generator) < 0.5
             self.masks, self.origins = masks & live, None
         else:
@@ -147,10 +147,10 @@ class _Group:
         found = []
         for row, number in enumerate(self.active):
             trail = self.trails[number]
-            shown = self.plan.shown(self.masks[row], trail.live)
+            shown = self.settings.shown(self.masks[row], trail.live)
             origins = [DRAWN] * len(shown)
             if self.origins is not None:
-                before = self.plan.shown(self.origins[row], trail.live)
+                before = self.settings.shown(self.origins[row], trail.live)
                 origins = trail.archive.places(before).tolist()
             found.append((number, shown, origins))
         return found
@@ -160,7 +160,7 @@ class _Group:
         fitness = []
         for row, number in enumerate(self.active):
             trail, masks = self.trails[number], self.masks[row]
-            own = self.plan.fitness(masks, trail.archive.rounded(places[number]))
+            own = self.settings.fitness(masks, trail.archive.rounded(places[number]))
             fitness.append(torch.where(self.fresh[row], own, NEVER))
             if self.origins is not None:
                 step = (masks != self.origins[row]).double()
@@ -168,7 +168,7 @@ class _Group:
         children = Population(self.masks, torch.stack(fitness))
         if self.population is not None:
             children = self.strategy.settle(self.population, children)
-        elites, fit = children.best(self.plan.n_parents)
+        elites, fit = children.best(self.settings.n_parents)
         going = []
         for row, number in enumerate(self.active):
             trail, values = self.trails[number], children.fitness[row]
@@ -184,15 +184,15 @@ class _Group:
         self.population = Population(children.masks[keep], children.fitness[keep])
 
     def _done(self, trail: Trail) -> bool:
-        price = self.plan.sparsity * float(trail.best.double().mean())
-        if trail.exhausted or self.plan.arrived(trail.best_fitness, price):
+        price = self.settings.sparsity * float(trail.best.double().mean())
+        if trail.exhausted or self.settings.finished(trail.best_fitness, price):
             return True
-        return len(trail.best_fitness) > self.plan.patience and trail.level
+        return len(trail.best_fitness) > self.settings.patience and trail.level
 
 
 def search_masks(
     live: Sequence[Tensor],
-    plan: Plan,
+    settings: SearchSettings,
     seed: int,
     show: Show,
     on_generation: Callable[[], object] = lambda: None,
@@ -201,7 +201,7 @@ def search_masks(
 
     Args:
         live: for each example ``[G]`` of bool on the CPU, the genes that can matter.
-        plan: how to search.
+        settings: how to search.
         seed: of what is drawn.
         show: what gives scores; asked at first for those of the whole and of nothing, and never for
             those of the same mask again.
@@ -212,10 +212,10 @@ def search_masks(
         mask shows, and the complement of that.
 
     Example:
-        >>> plan = Plan(20, 8, 4)
+        >>> settings = SearchSettings(20, 8, 4)
         >>> def show(requests):
         ...     return [masks[:, :3].double().mean(1) for _, masks in requests]
-        >>> (trail,) = search_masks([torch.ones(6, dtype=torch.bool)], plan, 0, show)
+        >>> (trail,) = search_masks([torch.ones(6, dtype=torch.bool)], settings, 0, show)
         >>> trail.best[:3].tolist(), trail.best_fitness[-1]
         ([True, True, True], 1.0)
     """
@@ -223,10 +223,10 @@ def search_masks(
     ends = [torch.stack([own, torch.zeros_like(own)]) for own in live]
     _ask(show, trails, [(number, both, [ASIDE] * 2) for number, both in enumerate(ends)])
     groups = [
-        _Group({n: trail for n, trail in trails.items() if len(trail.live) == size}, plan, seed)
+        _Group({n: trail for n, trail in trails.items() if len(trail.live) == size}, settings, seed)
         for size in dict.fromkeys(map(len, live))
     ]
-    for _ in range(1 + plan.n_generations):
+    for _ in range(1 + settings.n_generations):
         going = [group for group in groups if group.active]
         if not going:
             break

@@ -1,4 +1,4 @@
-"""What a search of masks looks for, how, and when it has arrived."""
+"""What a search of masks looks for, how, and when it is finished."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STRATEGIES = ("genetic", "hill_climbing")
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchSettings:
     """How to search; see :meth:`captum_ext.attr.GeneticIPHA.attribute` for the arguments.
 
     Args:
@@ -72,7 +72,7 @@ class Plan:
         Example:
             >>> masks = torch.tensor([[True, False, False]])
             >>> live = torch.tensor([True, True, False])
-            >>> Plan(objective="both").shown(masks, live).int()
+            >>> SearchSettings(objective="both").shown(masks, live).int()
             tensor([[1, 0, 0],
                     [0, 1, 0]], dtype=torch.int32)
         """
@@ -90,7 +90,7 @@ class Plan:
             scores = (kept + 1 - hidden) / 2
         return scores - self.sparsity * masks.double().mean(1)
 
-    def arrived(self, best: Sequence[float], price: float) -> bool:
+    def finished(self, best: Sequence[float], price: float) -> bool:
         """Whether to stop, by the best fitness of each generation.
 
         Args:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from captum_ext.forward import Described, Once
+from captum_ext.forward import LazyRows, Once
 from captum_ext.perturbation.segments.perturbers import BlendFill
 from captum_ext.perturbation.segments.segments import Segments
 
@@ -82,7 +82,7 @@ class BlendedImage:
         return torch.nn.functional.one_hot(index, len(self.fill.fills)).to(self.fill.fills)
 
 
-class Blended(Described):
+class BlendedRows(LazyRows):
     """Rows of one image, of some samples.
 
     Args:

@@ -13,7 +13,7 @@ from captum_ext.perturbation.segments.segmenters import Segmenter
 from captum_ext.perturbation.segments.segments import Segments, check_segments
 
 
-class Segmented(NamedTuple):
+class SegmentedExample(NamedTuple):
     """One example.
 
     Attributes:
@@ -29,9 +29,9 @@ class Segmented(NamedTuple):
     n_features: int
 
 
-def segmented(
+def partition(
     tensors: tuple[Tensor, ...], segmenter: Segmenter | tuple[Segmenter, ...], feature_mask: Any
-) -> Iterator[Segmented]:
+) -> Iterator[SegmentedExample]:
     """Parts each example of a batch into segments.
 
     Args:
@@ -45,7 +45,7 @@ def segmented(
 
     Example:
         >>> from captum_ext.perturbation import Grid
-        >>> (one,) = segmented((torch.rand(1, 3, 4, 4),), Grid(2, 2), None)
+        >>> (one,) = partition((torch.rand(1, 3, 4, 4),), Grid(2, 2), None)
         >>> one.n_features, one.columns
         (4, (tensor([0, 1, 2, 3]),))
     """
@@ -68,7 +68,7 @@ def segmented(
             for new, old in zip(found, before, strict=True)
         )
         before = segments
-        yield Segmented(images, segments, columns, total)
+        yield SegmentedExample(images, segments, columns, total)
 
 
 def one_for_each_of(part: Any, images: tuple[Tensor, ...], name: str) -> tuple[Any, ...]:

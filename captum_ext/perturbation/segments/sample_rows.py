@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from captum_ext.forward import Described
+from captum_ext.forward import LazyRows
 from captum_ext.perturbation.rows import PerturbedExample
 from captum_ext.perturbation.segments.attributers import Attributer
-from captum_ext.perturbation.segments.blend import Blended, BlendedImage
+from captum_ext.perturbation.segments.blend import BlendedImage, BlendedRows
 from captum_ext.perturbation.segments.perturbers import BlendFill, Perturber
 from captum_ext.perturbation.segments.segments import Segments
 from captum_ext.randomness import GeneratorLike
@@ -72,13 +72,13 @@ class SampledExample:
             blend if blend is not None and blend.pays(self.n_rows) else None for blend in blends
         ]
 
-    def __call__(self, rows: Tensor) -> tuple[Tensor | Described, ...]:
+    def __call__(self, rows: Tensor) -> tuple[Tensor | LazyRows, ...]:
         """The perturbed inputs of rows ``[b]``, described where that is of use."""
         if None in self._blends:
             return self.rows(rows)
         samples = self.samples[rows // self.rows.versions]
         return tuple(
-            Blended(blend, rows, samples[:, own])
+            BlendedRows(blend, rows, samples[:, own])
             for blend, own in zip(self._blends, self.columns, strict=True)
             if blend is not None
         )

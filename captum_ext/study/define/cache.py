@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captum_ext.study.define.entries import ModelEntry
 from captum_ext.study.define.images import StudyImage
-from captum_ext.study.define.models import Aim, Subject
+from captum_ext.study.define.models import Aim, StudyModel
 
 #: Models that are kept.
 MOST_MODELS = 2
@@ -21,23 +21,23 @@ class MismatchError(ValueError):
     """A process has other versions, another model or another image than the study."""
 
 
-class Laboratory:
+class StudyCache:
     """Loads each model once, and sees each image once, as long as it is the same one.
 
     Example:
         >>> entry = ModelEntry.exam("center_pixel", size=9)
-        >>> laboratory = Laboratory()
-        >>> subject, fingerprint = laboratory.load(entry)
-        >>> laboratory.subject(entry, fingerprint) is subject
+        >>> cache = StudyCache()
+        >>> subject, fingerprint = cache.load(entry)
+        >>> cache.subject(entry, fingerprint) is subject
         True
     """
 
     def __init__(self) -> None:
-        self._subjects: OrderedDict[str, Subject] = OrderedDict()
+        self._subjects: OrderedDict[str, StudyModel] = OrderedDict()
         self._aims: dict[tuple[str, str, int | str], Aim] = {}
         self._references: dict[tuple[str, ...], Tensor | None] = {}
 
-    def load(self, entry: ModelEntry) -> tuple[Subject, str]:
+    def load(self, entry: ModelEntry) -> tuple[StudyModel, str]:
         """The model of an entry, and its fingerprint."""
         subject = entry.load()
         fingerprint = subject.fingerprint
@@ -46,7 +46,7 @@ class Laboratory:
             self._subjects.popitem(last=False)
         return subject, fingerprint
 
-    def subject(self, entry: ModelEntry, fingerprint: str) -> Subject:
+    def subject(self, entry: ModelEntry, fingerprint: str) -> StudyModel:
         """The model of an entry, known to have a fingerprint.
 
         Raises:
@@ -60,7 +60,12 @@ class Laboratory:
         return self._subjects[fingerprint]
 
     def aim(
-        self, subject: Subject, fingerprint: str, image: StudyImage, digest: str, target: int | str
+        self,
+        subject: StudyModel,
+        fingerprint: str,
+        image: StudyImage,
+        digest: str,
+        target: int | str,
     ) -> Aim:
         """What is explained of an image.
 
@@ -76,7 +81,7 @@ class Laboratory:
 
     def references(
         self,
-        subject: Subject,
+        subject: StudyModel,
         fingerprint: str,
         images: Sequence[StudyImage],
         digests: Sequence[str],

@@ -20,7 +20,7 @@ from captum_ext.models import load_model
 from captum_ext.pictures import OUTPUTS
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec, Need
-from captum_ext.study.define.models import Aim, ClassifierSubject, ExamSubject, Subject
+from captum_ext.study.define.models import Aim, StudyClassifier, StudyExamModel, StudyModel
 from captum_ext.study.plan.canonical import plain, source
 from captum_ext.study.run.measures import METRICS, PERTURBERS
 from captum_ext.study.run.metric_context import OUTPUTS as METRIC_OUTPUTS
@@ -43,7 +43,7 @@ class ModelEntry:
     """
 
     name: str
-    load: Callable[[], Subject]
+    load: Callable[[], StudyModel]
     given: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -68,12 +68,12 @@ class ModelEntry:
         return cls(name or model, partial(_exam, model, **settings), {"exam": model} | settings)
 
 
-def _classifier(model: Any, **settings: Any) -> Subject:
-    return ClassifierSubject(load_model(model, **settings))
+def _classifier(model: Any, **settings: Any) -> StudyModel:
+    return StudyClassifier(load_model(model, **settings))
 
 
-def _exam(model: str, **settings: Any) -> Subject:
-    return ExamSubject(make_model(model, **settings))
+def _exam(model: str, **settings: Any) -> StudyModel:
+    return StudyExamModel(make_model(model, **settings))
 
 
 @dataclass(frozen=True)

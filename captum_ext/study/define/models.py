@@ -40,7 +40,7 @@ class Aim:
     has_logit: bool
 
 
-class Subject(ABC):
+class StudyModel(ABC):
     """A model of a study.
 
     Attributes:
@@ -119,13 +119,13 @@ class Subject(ABC):
         return None
 
 
-class ClassifierSubject(Subject):
+class StudyClassifier(StudyModel):
     """A classifier of :func:`captum_ext.load_model`.
 
     Example:
         >>> from captum_ext import load_model
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
-        >>> subject = ClassifierSubject(load_model(network, size=4))
+        >>> subject = StudyClassifier(load_model(network, size=4))
         >>> subject.aim(subject.see(torch.rand(3, 8, 8)), 1).label
         '1'
     """
@@ -168,12 +168,12 @@ class ClassifierSubject(Subject):
         return nn.Sequential(model, nn.Softmax(dim=1)).eval()
 
 
-class ExamSubject(Subject):
+class StudyExamModel(StudyModel):
     """A model whose right answer is known; methods are asked about the output that it gives.
 
     Example:
         >>> from captum_ext.exam import make_model
-        >>> subject = ExamSubject(make_model("center_pixel", size=5))
+        >>> subject = StudyExamModel(make_model("center_pixel", size=5))
         >>> int(subject.truth().sum()), subject.see(torch.rand(3, 8, 8)).shape
         (1, torch.Size([1, 1, 5, 5]))
     """
@@ -243,7 +243,7 @@ class ExamSubject(Subject):
         return asked.shapley_values(aim.seen, aim.target)
 
 
-class StandIn(ClassifierSubject):
+class StandIn(StudyClassifier):
     """A cheap classifier that sees what another subject sees: to rehearse a study.
 
     Args:
@@ -252,7 +252,7 @@ class StandIn(ClassifierSubject):
         n_classes: that it tells apart.
     """
 
-    def __init__(self, subject: Subject, seen: Tensor, n_classes: int) -> None:
+    def __init__(self, subject: StudyModel, seen: Tensor, n_classes: int) -> None:
         self.other = subject
         channels = seen.shape[1]
         # A convolution with overlapping windows: Grad-CAM takes it for one that sees more than

@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from captum_ext.checks import one_line
-from captum_ext.study.define.cache import Laboratory
+from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.entries import MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
-from captum_ext.study.define.models import PREDICTED, ExamSubject, Subject
+from captum_ext.study.define.models import PREDICTED, StudyExamModel, StudyModel
 from captum_ext.study.define.study import Study, decisive_versions
 from captum_ext.study.plan.digest import digest_of, digest_of_bytes
-from captum_ext.study.plan.tasks import Asked, Cell, Plan, Task
+from captum_ext.study.plan.tasks import Cell, Plan, PlannedMethod, Task
 
 #: By which seed what draws nothing is known, whatever seeds a study has.
 NO_SEED = 0
 
 
-def plan_of(study: Study, laboratory: Laboratory | None = None) -> Plan:
+def plan_of(study: Study, cache: StudyCache | None = None) -> Plan:
     """Plans a study, after a look at all that it names.
 
     Args:
         study: the study.
-        laboratory: that has its models; None makes one.
+        cache: that has its models; None makes one.
 
     Raises:
         TypeError, ValueError: a model that cannot be had; a class, setting or layer that there is
@@ -46,7 +46,7 @@ def plan_of(study: Study, laboratory: Laboratory | None = None) -> Plan:
         >>> len(plan.cells), len(plan.tasks)
         (2, 2)
     """
-    planner = _Planner(study, laboratory or Laboratory())
+    planner = _Planner(study, cache or StudyCache())
     planner.look()
     cells: list[Cell] = []
     tasks: list[Task] = []
@@ -63,9 +63,9 @@ def plan_of(study: Study, laboratory: Laboratory | None = None) -> Plan:
 class _Planner:
     """What is known of a study's parts, once they have been looked at."""
 
-    def __init__(self, study: Study, laboratory: Laboratory) -> None:
+    def __init__(self, study: Study, cache: StudyCache) -> None:
         self.study = study
-        self.laboratory = laboratory
+        self.cache = cache
         self.versions = decisive_versions()
         self.notes: list[str] = []
         self.fingerprints: dict[str, str] = {}
@@ -88,7 +88,7 @@ class _Planner:
         subjects = []
         for entry in self.study.models:
             with _at(f"model {entry.name!r}"):
-                subject, self.fingerprints[entry.name] = self.laboratory.load(entry)
+                subject, self.fingerprints[entry.name] = self.cache.load(entry)
                 for target in {self.study.target_of(image) for image in self.study.images}:
                     if target != PREDICTED:
                         subject.index_of(target)
@@ -99,7 +99,7 @@ class _Planner:
         self.notes += _equal(self.digests)
         _check_metrics(self.study, subjects)
 
-    def asked(self, model: ModelEntry, number: int, seed: int) -> list[Asked]:
+    def asked(self, model: ModelEntry, number: int, seed: int) -> list[PlannedMethod]:
         """All methods about an image, with the keys of their attributions and cells."""
         study = self.study
         image = study.images[number]
@@ -116,7 +116,7 @@ class _Planner:
             cells = [
                 (metric, self._cell_key(key, metric, image, seed), seed) for metric in study.metrics
             ]
-            found.append(Asked(method, key, cells))
+            found.append(PlannedMethod(method, key, cells))
         return found
 
     def _compared(self, number: int) -> list[str]:
@@ -129,7 +129,7 @@ class _Planner:
         return digest_of(attribution, self.metrics[metric.name], drawn, mask)
 
     def cells(
-        self, model: ModelEntry, number: int, seed: int, asked: Sequence[Asked]
+        self, model: ModelEntry, number: int, seed: int, asked: Sequence[PlannedMethod]
     ) -> Iterator[Cell]:
         image = self.study.images[number].name
         for each in asked:
@@ -137,7 +137,7 @@ class _Planner:
                 yield Cell(model.name, image, each.entry.name, metric.name, seed, key)
 
     def tasks(
-        self, model: ModelEntry, number: int, seed: int, asked: Sequence[Asked]
+        self, model: ModelEntry, number: int, seed: int, asked: Sequence[PlannedMethod]
     ) -> Iterator[Task]:
         study, image = self.study, self.study.images[number]
         for group in self.groups[model.name]:
@@ -181,7 +181,7 @@ class _Planner:
         }
 
 
-def _check_methods(study: Study, subject: Subject) -> dict[str, str]:
+def _check_methods(study: Study, subject: StudyModel) -> dict[str, str]:
     """Why methods do not work on a model.
 
     Raises:
@@ -200,14 +200,14 @@ def _check_methods(study: Study, subject: Subject) -> dict[str, str]:
     return problems
 
 
-def _check_metrics(study: Study, subjects: Sequence[Subject]) -> None:
+def _check_metrics(study: Study, subjects: Sequence[StudyModel]) -> None:
     """Refuses metrics that want to know what nothing tells them.
 
     Raises:
         ValueError: a metric that wants masks, where there is none and no model of the exam; one
             that wants such a model.
     """
-    exam = any(isinstance(subject, ExamSubject) for subject in subjects)
+    exam = any(isinstance(subject, StudyExamModel) for subject in subjects)
     for entry in study.metrics:
         with _at(f"metric {entry.name!r}"):
             if entry.known.needs_mask and not study.masks and not exam:
@@ -254,7 +254,7 @@ def _notes_of(problems: dict[str, dict[str, str]], n_models: int) -> list[str]:
     return notes
 
 
-def _groups(study: Study, subject: Subject) -> list[list[int]]:
+def _groups(study: Study, subject: StudyModel) -> list[list[int]]:
     """The methods' numbers, those together that ask a model the same."""
     groups: dict[str, list[int]] = {}
     for number, entry in enumerate(study.methods):
@@ -262,7 +262,7 @@ def _groups(study: Study, subject: Subject) -> list[list[int]]:
     return list(groups.values())
 
 
-def _by_attribution(asked: dict[int, list[Asked]]) -> dict[int, list[Asked]]:
+def _by_attribution(asked: dict[int, list[PlannedMethod]]) -> dict[int, list[PlannedMethod]]:
     """What is asked with each seed, where an attribution that does not draw is asked once.
 
     What metrics that draw are to say of it with other seeds, they say of that one.

@@ -23,7 +23,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class PlannedMethod:
     """A method in a task, and the metrics that its attribution is measured by.
 
     Attributes:
@@ -64,7 +64,7 @@ class Task:
     fingerprint: str
     digest: str
     target: int | str
-    asked: Sequence[Asked]
+    asked: Sequence[PlannedMethod]
     references: Sequence[StudyImage] = ()
     reference_digests: Sequence[str] = ()
     mask: Path | None = None

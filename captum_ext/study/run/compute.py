@@ -22,53 +22,15 @@ from captum_ext.explanation import explain
 from captum_ext.forward import Passes, Remembered, count_passes
 from captum_ext.pictures.task import only_runs
 from captum_ext.spec import MethodSpec, Need
-from captum_ext.study.define.cache import Laboratory, MismatchError, check_unchanged
+from captum_ext.study.define.cache import MismatchError, StudyCache, check_unchanged
 from captum_ext.study.define.entries import MetricEntry
 from captum_ext.study.define.images import FileImage
-from captum_ext.study.define.models import Aim, Subject
+from captum_ext.study.define.models import Aim, StudyModel
 from captum_ext.study.define.study import decisive_versions
-from captum_ext.study.plan.tasks import Asked, Task
-from captum_ext.study.run.metric_context import Question, Spared, number_of
+from captum_ext.study.plan.tasks import PlannedMethod, Task
+from captum_ext.study.run.metric_context import MetricContext, Spared, number_of
 from captum_ext.study.run.thumbnails import map_jpeg, picture_jpeg
-
-OK, FAILED = "ok", "failed"
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """What belongs into a cell; see :data:`captum_ext.study.COLUMNS`."""
-
-    key: str
-    status: str
-    value: float | None = None
-    error: str = ""
-    traceback: str = ""
-    remark: str = ""
-    target: int | None = None
-    label: str = ""
-    output: str = ""
-    forward: int | None = None
-    backward: int | None = None
-    seconds: float | None = None
-    metric_forward: int | None = None
-    metric_seconds: float | None = None
-    worker: str = ""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is kept of an attribution beside its cells.
-
-    Attributes:
-        key: of the attribution.
-        picture, drawn: JPEGs of what the model sees, and of the heat map.
-        attribution: ``[C, h, w]`` in float32.
-    """
-
-    key: str
-    picture: bytes | None
-    drawn: bytes | None
-    attribution: np.ndarray | None = field(default=None, repr=False)
+from captum_ext.study.store.cells import FAILED, OK, CellResult, KeptAttribution
 
 
 @dataclass
@@ -88,7 +50,7 @@ class _Attributed:
     seconds: float = 0.0
 
 
-def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
+def compute(task: Task, cache: StudyCache) -> Iterator[CellResult | KeptAttribution]:
     """The results of a task's cells, each as soon as it is there.
 
     Before the first cell of an attribution comes what else is kept of it. What fails is a result,
@@ -96,14 +58,14 @@ def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
 
     Args:
         task: what is to be computed.
-        laboratory: has the models.
+        cache: has the models.
 
     Raises:
         MismatchError: this process would compute something else than the study asks for.
     """
-    subject = _checked(task, laboratory)
+    subject = _checked(task, cache)
     try:
-        aim = laboratory.aim(subject, task.fingerprint, task.image, task.digest, task.target)
+        aim = cache.aim(subject, task.fingerprint, task.image, task.digest, task.target)
     except MismatchError:
         raise
     except Exception as error:
@@ -114,7 +76,7 @@ def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
     several = len(task.asked) > 1 and aim.seen.device.type == "cpu"
     model = Remembered(subject.model) if several else subject.model
     for asked in task.asked:
-        found = _attribute(task, asked, laboratory, subject, aim, model)
+        found = _attribute(task, asked, cache, subject, aim, model)
         facts = {
             "target": aim.target,
             "label": aim.label,
@@ -131,7 +93,7 @@ def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
         }
         if task.gallery or task.keep:
             yield _kept(task, asked, aim, found.heat)
-        question = Question(
+        question = MetricContext(
             subject,
             aim,
             asked.entry.spec,
@@ -149,12 +111,12 @@ def compute(task: Task, laboratory: Laboratory) -> Iterator[CellResult | Kept]:
             yield _measured(metric, key, own, found.remark, facts)
 
 
-def _checked(task: Task, laboratory: Laboratory) -> Subject:
+def _checked(task: Task, cache: StudyCache) -> StudyModel:
     """The task's model, known to be the one that the study was planned with."""
     versions = decisive_versions()
     if versions != task.versions:
         raise MismatchError(f"versions must be {task.versions}; this process has {versions}")
-    subject = laboratory.subject(task.model, task.fingerprint)
+    subject = cache.subject(task.model, task.fingerprint)
     if task.mask is not None and task.mask_digest is not None:
         check_unchanged(FileImage(f"mask of {task.image.name}", task.mask), task.mask_digest)
     return subject
@@ -162,9 +124,9 @@ def _checked(task: Task, laboratory: Laboratory) -> Subject:
 
 def _attribute(
     task: Task,
-    asked: Asked,
-    laboratory: Laboratory,
-    subject: Subject,
+    asked: PlannedMethod,
+    cache: StudyCache,
+    subject: StudyModel,
     aim: Aim,
     model: nn.Module,
 ) -> _Attributed:
@@ -180,7 +142,7 @@ def _attribute(
     try:
         _check_scale(spec, subject, aim)
         if spec.takes_references:
-            found.references = laboratory.references(
+            found.references = cache.references(
                 subject, task.fingerprint, task.references, task.reference_digests
             )
             if found.references is None and spec.needs & {Need.REFERENCES, Need.BACKGROUND}:
@@ -223,7 +185,7 @@ def _attribute(
     return found
 
 
-def _check_scale(spec: MethodSpec, subject: Subject, aim: Aim) -> None:
+def _check_scale(spec: MethodSpec, subject: StudyModel, aim: Aim) -> None:
     """Refuses what would not come to an end.
 
     Raises:
@@ -236,7 +198,7 @@ def _check_scale(spec: MethodSpec, subject: Subject, aim: Aim) -> None:
 
 
 def _measured(
-    metric: MetricEntry, key: str, question: Question, remark: str, facts: Mapping[str, Any]
+    metric: MetricEntry, key: str, question: MetricContext, remark: str, facts: Mapping[str, Any]
 ) -> CellResult:
     start = time.perf_counter()
     try:
@@ -264,14 +226,14 @@ def _measured(
 
 
 def _failures(
-    asked: Asked, error: str, trace: str, facts: Mapping[str, Any] | None = None
+    asked: PlannedMethod, error: str, trace: str, facts: Mapping[str, Any] | None = None
 ) -> Iterator[CellResult]:
     for _, key, _ in asked.metrics:
         yield CellResult(key, FAILED, error=error, traceback=trace, **(facts or {}))
 
 
-def _kept(task: Task, asked: Asked, aim: Aim, heat: Tensor) -> Kept:
-    return Kept(
+def _kept(task: Task, asked: PlannedMethod, aim: Aim, heat: Tensor) -> KeptAttribution:
+    return KeptAttribution(
         asked.key,
         picture_jpeg(aim.seen[0]) if task.gallery else None,
         map_jpeg(aim.seen[0], heat[0]) if task.gallery else None,
@@ -284,11 +246,11 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
 
 
-_AT_HAND = Laboratory()
+_AT_HAND = StudyCache()
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def compute_all(task: Task, threads: int | None = None) -> list[CellResult | Kept]:
+def compute_all(task: Task, threads: int | None = None) -> list[CellResult | KeptAttribution]:
     """All results of a task, for another process.
 
     Args:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from captum_ext.study.define.cache import Laboratory
+from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
-from captum_ext.study.define.models import Aim, ClassifierSubject, StandIn, Subject
+from captum_ext.study.define.models import Aim, StandIn, StudyClassifier, StudyModel
 from captum_ext.study.define.study import Study
 from captum_ext.study.plan.tasks import Plan, Task
-from captum_ext.study.run.compute import FAILED, CellResult, compute
+from captum_ext.study.run.compute import compute
+from captum_ext.study.store.cells import FAILED, CellResult
 
 
 @dataclass
@@ -32,11 +33,11 @@ class Estimate:
     refused: list[str] = field(default_factory=list)
 
 
-def rehearse(study: Study, plan: Plan, laboratory: Laboratory) -> Estimate:
+def dry_run(study: Study, plan: Plan, cache: StudyCache) -> Estimate:
     """Every method and metric once for each model, on its first image that can be read.
 
     Args:
-        study, plan, laboratory: of :func:`captum_ext.study.plan_of`.
+        study, plan, cache: of :func:`captum_ext.study.plan_of`.
 
     Example:
         >>> from captum_ext.study import EmbeddedImage, MethodEntry, MetricEntry, plan_of
@@ -47,8 +48,8 @@ def rehearse(study: Study, plan: Plan, laboratory: Laboratory) -> Estimate:
         ...     [MethodEntry("saliency")],
         ...     [MetricEntry("mif", settings={"n_steps": 5})],
         ... )
-        >>> laboratory = Laboratory()
-        >>> estimate = rehearse(study, plan_of(study, laboratory), laboratory)
+        >>> cache = StudyCache()
+        >>> estimate = dry_run(study, plan_of(study, cache), cache)
         >>> estimate.forward, estimate.backward
         (18, 2)
     """
@@ -56,7 +57,7 @@ def rehearse(study: Study, plan: Plan, laboratory: Laboratory) -> Estimate:
     for model in study.models:
         tasks = [task for task in plan.tasks if task.model.name == model.name]
         if tasks:
-            _rehearse(tasks, laboratory, estimate)
+            _measure(tasks, cache, estimate)
     # What the plan says already.
     estimate.problems = [
         problem
@@ -73,8 +74,8 @@ def rehearse(study: Study, plan: Plan, laboratory: Laboratory) -> Estimate:
     return estimate
 
 
-def _rehearse(tasks: list[Task], laboratory: Laboratory, estimate: Estimate) -> None:
-    stage = _stage(tasks, laboratory)
+def _measure(tasks: list[Task], cache: StudyCache, estimate: Estimate) -> None:
+    stage = _stage(tasks, cache)
     if stage is None:
         return
     image = stage.image
@@ -109,10 +110,10 @@ def _rehearse(tasks: list[Task], laboratory: Laboratory, estimate: Estimate) -> 
             )
 
 
-def _stage(tasks: list[Task], laboratory: Laboratory) -> _Stage | None:
+def _stage(tasks: list[Task], cache: StudyCache) -> _Stage | None:
     """A stand-in before the first image that can be read."""
     first = tasks[0]
-    subject = laboratory.subject(first.model, first.fingerprint)
+    subject = cache.subject(first.model, first.fingerprint)
     for image in {task.image.name: task.image for task in tasks}.values():
         try:
             seen = subject.see(image.read())
@@ -121,22 +122,27 @@ def _stage(tasks: list[Task], laboratory: Laboratory) -> _Stage | None:
         except Exception:
             continue
         # A model of the exam is as cheap as a stand-in.
-        classifier = isinstance(subject, ClassifierSubject)
+        classifier = isinstance(subject, StudyClassifier)
         return _Stage(StandIn(subject, seen, n_classes) if classifier else subject, seen, image)
     return None
 
 
-class _Stage(Laboratory):
-    """A laboratory that has one model and one image."""
+class _Stage(StudyCache):
+    """A cache that has one model and one image."""
 
-    def __init__(self, subject: Subject, seen: Tensor, image: StudyImage) -> None:
+    def __init__(self, subject: StudyModel, seen: Tensor, image: StudyImage) -> None:
         super().__init__()
         self._subject, self._seen, self.image = subject, seen, image
 
-    def subject(self, entry: ModelEntry, fingerprint: str) -> Subject:
+    def subject(self, entry: ModelEntry, fingerprint: str) -> StudyModel:
         return self._subject
 
     def aim(
-        self, subject: Subject, fingerprint: str, image: StudyImage, digest: str, target: int | str
+        self,
+        subject: StudyModel,
+        fingerprint: str,
+        image: StudyImage,
+        digest: str,
+        target: int | str,
     ) -> Aim:
         return subject.aim(self._seen, target)

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from captum_ext.checks import check_int, one_line
-from captum_ext.study.define.cache import Laboratory, MismatchError
+from captum_ext.study.define.cache import MismatchError, StudyCache
 from captum_ext.study.plan.tasks import Task
-from captum_ext.study.run.compute import FAILED, CellResult, Kept, compute, compute_all
+from captum_ext.study.run.compute import compute, compute_all
+from captum_ext.study.store.cells import FAILED, CellResult, KeptAttribution
 
-Result = CellResult | Kept
+Result = CellResult | KeptAttribution
 #: Tasks of each thread of a cluster that are on their way, so that no worker has to wait.
 AHEAD = 2
 #: Seconds to wait for a scheduler, and between two looks at whether there are workers.
@@ -56,12 +57,12 @@ class InProcess(Engine):
     """One task after the other, in this process.
 
     Args:
-        laboratory: has the models.
+        cache: has the models.
         threads: of torch; None leaves them as they are.
     """
 
-    def __init__(self, laboratory: Laboratory | None = None, threads: int | None = None) -> None:
-        self.laboratory = laboratory or Laboratory()
+    def __init__(self, cache: StudyCache | None = None, threads: int | None = None) -> None:
+        self.cache = cache or StudyCache()
         self.threads = None if threads is None else check_int(threads, "threads", minimum=1)
 
     def run(self, next_task: Callable[[], Task | None]) -> Iterator[tuple[Task, Result | None]]:
@@ -70,7 +71,7 @@ class InProcess(Engine):
             torch.set_num_threads(self.threads)
         try:
             while (task := next_task()) is not None:
-                for result in compute(task, self.laboratory):
+                for result in compute(task, self.cache):
                     yield task, result
                 yield task, None
         finally:

@@ -16,7 +16,7 @@ from captum_ext.checks import check_choice
 from captum_ext.exam import KnownModel, rounding_error, score
 from captum_ext.forward import count_passes
 from captum_ext.perturbation import Perturber, SolidColor, Transformed
-from captum_ext.study.run.metric_context import Measure, Question, Spared, StudyMetric
+from captum_ext.study.run.metric_context import Measure, MetricContext, Spared, StudyMetric
 
 #: What stands for what is removed, by name; a number is a gray level in [0, 1].
 PERTURBERS: dict[str, Callable[[], Perturber]] = {
@@ -34,7 +34,7 @@ _OWN = {
 }
 
 
-def _curves(question: Question, settings: Mapping[str, Any]) -> metrics.OcclusionCurves:
+def _curves(question: MetricContext, settings: Mapping[str, Any]) -> metrics.OcclusionCurves:
     """LIF's and MIF's curves, which metrics with the same settings share."""
     chosen = dict(settings)
     normalize = chosen.pop("normalize", False)
@@ -65,21 +65,21 @@ def _with_perturber(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "perturber": made}
 
 
-def _lif(question: Question, settings: Mapping[str, Any]) -> Tensor:
+def _lif(question: MetricContext, settings: Mapping[str, Any]) -> Tensor:
     return _curves(question, settings).lif.mean(1)
 
 
-def _mif(question: Question, settings: Mapping[str, Any]) -> Tensor:
+def _mif(question: MetricContext, settings: Mapping[str, Any]) -> Tensor:
     return _curves(question, settings).mif.mean(1)
 
 
-def _srg(question: Question, settings: Mapping[str, Any]) -> Tensor:
+def _srg(question: MetricContext, settings: Mapping[str, Any]) -> Tensor:
     curves = _curves(question, settings)
     return curves.lif.mean(1) - curves.mif.mean(1)
 
 
 def _seeded(metric: Callable[..., Tensor]) -> Measure:
-    def measure(question: Question, settings: Mapping[str, Any]) -> Tensor:
+    def measure(question: MetricContext, settings: Mapping[str, Any]) -> Tensor:
         chosen = _with_perturber(settings)
         result: Tensor = question.call(metric, chosen, generator=question.seed)
         return result
@@ -88,7 +88,7 @@ def _seeded(metric: Callable[..., Tensor]) -> Measure:
 
 
 def _plain(metric: Callable[..., Tensor]) -> Measure:
-    def measure(question: Question, settings: Mapping[str, Any]) -> Tensor:
+    def measure(question: MetricContext, settings: Mapping[str, Any]) -> Tensor:
         result: Tensor = question.call(metric, settings)
         return result
 
@@ -96,7 +96,7 @@ def _plain(metric: Callable[..., Tensor]) -> Measure:
 
 
 def _localized(metric: Callable[..., Tensor]) -> Measure:
-    def measure(question: Question, settings: Mapping[str, Any]) -> Tensor:
+    def measure(question: MetricContext, settings: Mapping[str, Any]) -> Tensor:
         mask = question.mask
         if mask is None:
             raise ValueError("there is no mask of this image")
@@ -106,7 +106,7 @@ def _localized(metric: Callable[..., Tensor]) -> Measure:
     return measure
 
 
-def _max_sensitivity(question: Question, settings: Mapping[str, Any]) -> Any:
+def _max_sensitivity(question: MetricContext, settings: Mapping[str, Any]) -> Any:
     def method(image: Tensor, target: Any) -> Tensor:
         return question.explain(question.asked, image, target)
 
@@ -121,7 +121,7 @@ def _max_sensitivity(question: Question, settings: Mapping[str, Any]) -> Any:
     )
 
 
-def _parameter_randomization(question: Question, settings: Mapping[str, Any]) -> Any:
+def _parameter_randomization(question: MetricContext, settings: Mapping[str, Any]) -> Any:
     return metrics.parameter_randomization(
         question.asked,
         question.aim.seen,
@@ -133,7 +133,7 @@ def _parameter_randomization(question: Question, settings: Mapping[str, Any]) ->
     )
 
 
-def _shapley_agreement(question: Question, settings: Mapping[str, Any]) -> float:
+def _shapley_agreement(question: MetricContext, settings: Mapping[str, Any]) -> float:
     exact = question.subject.shapley_values(question.aim, question.asked)
     truth = question.subject.truth()
     if exact is None or truth is None or not isinstance(question.asked, KnownModel):

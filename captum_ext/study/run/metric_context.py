@@ -20,7 +20,7 @@ from captum_ext.explanation import explain
 from captum_ext.forward import count_passes
 from captum_ext.spec import MethodSpec
 from captum_ext.study.define.images import mask_of
-from captum_ext.study.define.models import Aim, Subject
+from captum_ext.study.define.models import Aim, StudyModel
 
 #: Which output of the model metrics look at.
 OUTPUTS = ("probability", "logit")
@@ -35,7 +35,7 @@ class Spared:
 
 
 @dataclass
-class Question:
+class MetricContext:
     """What a metric may know of an attribution.
 
     Attributes:
@@ -51,7 +51,7 @@ class Question:
         spared: passes and seconds that are the metric's, too, but were not its model's.
     """
 
-    subject: Subject
+    subject: StudyModel
     aim: Aim
     spec: MethodSpec
     layer: nn.Module | None
@@ -112,7 +112,7 @@ class Question:
         return attribution
 
 
-Measure = Callable[[Question, Mapping[str, Any]], Any]
+Measure = Callable[[MetricContext, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)

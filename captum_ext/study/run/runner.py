@@ -9,13 +9,13 @@ from typing import Any
 
 from captum_ext.analysis.results import StudyResults
 from captum_ext.results import versions
-from captum_ext.study.define.cache import Laboratory
+from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.study import Study
 from captum_ext.study.plan.canonical import plain
 from captum_ext.study.plan.planner import plan_of
 from captum_ext.study.plan.tasks import Plan, Task
-from captum_ext.study.run.compute import CellResult
 from captum_ext.study.run.engines import Engine, InProcess, Waiting
+from captum_ext.study.store.cells import CellResult
 from captum_ext.study.store.read import read_results
 from captum_ext.study.store.store import Store
 
@@ -72,8 +72,8 @@ def run_study(
         >>> results.cells[["method", "value"]].values.tolist()
         [['occlusion', 1.0], ['guided_backprop', 0.0]]
     """
-    laboratory = Laboratory()
-    plan = plan or plan_of(study, laboratory)
+    cache = StudyCache()
+    plan = plan or plan_of(study, cache)
     with ExitStack() as stack:
         store = stack.enter_context(Store(Path(folder), plan, _about(study), extend=extend))
         if retry_failed:
@@ -83,7 +83,7 @@ def run_study(
             on_start(sum(cell.key in there for cell in plan.cells))
         left = [task for task in plan.tasks if not there.issuperset(task.keys)]
         if left:
-            _run(left, store, _opened(engine, laboratory, stack), on_cell)
+            _run(left, store, _opened(engine, cache, stack), on_cell)
     return read_results(folder)
 
 
@@ -96,7 +96,7 @@ def _run(
     def take(task: Task) -> Task | bool | None:
         if not store.claim(task):
             return False
-        # Asked after the claim: until then another process may have been at it.
+        # PlannedMethod after the claim: until then another process may have been at it.
         known = store.known(task.keys)
         if not known.issuperset(task.keys):
             return task.without(known)
@@ -118,11 +118,11 @@ def _run(
 
 def _opened(
     engine: Engine | AbstractContextManager[Engine] | None,
-    laboratory: Laboratory,
+    cache: StudyCache,
     stack: ExitStack,
 ) -> Engine:
     if engine is None:
-        return InProcess(laboratory)
+        return InProcess(cache)
     return engine if isinstance(engine, Engine) else stack.enter_context(engine)
 
 

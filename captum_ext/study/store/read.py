@@ -1,4 +1,4 @@
-"""A study's results as a table: read from its folder, written to CSV and Parquet."""
+"""Reads the results of a study from its folder."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_ext.analysis.results import COLUMNS, MetricFacts, StudyResults
-from captum_ext.checks import check_choice
-from captum_ext.study.run.compute import CellResult
+from captum_ext.study.store.cells import CellResult
 from captum_ext.study.store.sqlite import reading
 from captum_ext.study.store.store import ATTRIBUTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What a table can be written as.
-FORMATS = ("csv", "parquet")
 MISSING = "missing"
 _QUERY = f"""
 SELECT {
@@ -140,27 +137,3 @@ def _text(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, ensure_ascii=False)
-
-
-def export(results: StudyResults, path: str | Path, kind: str = "csv") -> None:
-    """Writes the table of a study.
-
-    Args:
-        results: of :func:`read_results`.
-        path: of the file.
-        kind: one of :data:`FORMATS`; ``pandas.read_csv`` and ``pandas.read_parquet`` read them.
-
-    Raises:
-        ValueError: another kind, or Parquet without the package ``pyarrow``.
-        OSError: the file cannot be written.
-    """
-    check_choice(kind, "export", FORMATS)
-    if kind == "csv":
-        results.cells.to_csv(path, index=False)
-        return
-    try:
-        results.cells.to_parquet(path, index=False)
-    except ImportError as error:
-        raise ValueError(
-            "export to parquet needs pyarrow: pip install 'captum_ext[parquet]'"
-        ) from error

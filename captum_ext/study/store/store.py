@@ -23,7 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from captum_ext.study.plan.tasks import Plan, Task
-from captum_ext.study.run.compute import CellResult, Kept
+from captum_ext.study.store.cells import CellResult, KeptAttribution
 from captum_ext.study.store.identity_differences import differences
 from captum_ext.study.store.sqlite import FILE, FORMAT, check_format, connect, explained, is_made
 
@@ -98,7 +98,7 @@ class Store:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         with self._writing():
-            # Asked again: another process may have been at it.
+            # PlannedMethod again: another process may have been at it.
             if self._is_of(plan, extend):
                 # Titles and paths may have changed, which determine nothing.
                 self._database.execute("UPDATE study SET about = ?", (json.dumps(about),))
@@ -159,10 +159,10 @@ class Store:
         with explained(self.folder):
             return {key for (key,) in self._database.execute("SELECT key FROM cells")}
 
-    def add(self, result: CellResult | Kept) -> None:
+    def add(self, result: CellResult | KeptAttribution) -> None:
         """Stores a cell, or what is kept of an attribution, in a transaction of its own."""
         with explained(self.folder):
-            if isinstance(result, Kept):
+            if isinstance(result, KeptAttribution):
                 self._keep(result)
                 return
             names = ", ".join(_RESULT)
@@ -173,7 +173,7 @@ class Store:
                     f"INSERT OR IGNORE INTO cells ({names}) VALUES ({marks})", asdict(result)
                 )
 
-    def _keep(self, kept: Kept) -> None:
+    def _keep(self, kept: KeptAttribution) -> None:
         if kept.attribution is not None:
             folder = self.folder / ATTRIBUTIONS
             folder.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from captum_ext.perturbation.mask_search import Plan, effects, search_masks
+from captum_ext.perturbation.mask_search import SearchSettings, effects, search_masks
 from captum_ext.perturbation.mask_search.archive import ASIDE, DRAWN, Archive
 from captum_ext.perturbation.mask_search.strategies import (
     NEVER,
@@ -27,7 +27,7 @@ def additive(weights):
 def search(weights, live=None, seed=0, **plan):
     live = torch.ones(len(weights), dtype=torch.bool) if live is None else live
     settings = {"n_generations": 30, "threshold": None} | plan
-    (trail,) = search_masks([live], Plan(**settings), seed, additive(weights))
+    (trail,) = search_masks([live], SearchSettings(**settings), seed, additive(weights))
     return trail
 
 
@@ -125,7 +125,7 @@ def test_effects_add_up_in_the_log_odds_of_a_logistic_score():
     def show(requests):
         return [torch.sigmoid(masks.double() @ weights - 2) for _, masks in requests]
 
-    plan = Plan(n_generations=30, threshold=None)
+    plan = SearchSettings(n_generations=30, threshold=None)
     (trail,) = search_masks([torch.ones(16, dtype=torch.bool)], plan, 0, show)
     found = effects(trail.archive, bounded=True)
     assert found.scale == "log-odds"

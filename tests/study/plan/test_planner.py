@@ -17,10 +17,11 @@ from captum_ext.study import (
     plan_of,
     run_study,
 )
-from captum_ext.study.define.cache import Laboratory
+from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.entries import plain
 from captum_ext.study.plan import planner
-from captum_ext.study.run.compute import CellResult, compute
+from captum_ext.study.run.compute import compute
+from captum_ext.study.store.cells import CellResult
 from tests.study.conftest import (
     assert_same_table,
     classifier,
@@ -237,7 +238,7 @@ def rises_on(methods, metrics=("gini",)):
 
 
 def test_methods_that_ask_the_same_share_model_passes():
-    cache = Laboratory()
+    cache = StudyCache()
     found = plan_of(rises_on([*RISES, MethodEntry("saliency")]), cache)
     assert [[asked.entry.name for asked in task.asked] for task in found.tasks] == [
         ["rise_logit", "rise_probability"],

@@ -26,7 +26,7 @@ from captum_ext.study import (
     run_study,
 )
 from captum_ext.study.run import engines
-from captum_ext.study.run.compute import CellResult
+from captum_ext.study.store.cells import CellResult
 from tests.study.conftest import (
     LONG,
     ROOT,

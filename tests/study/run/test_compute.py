@@ -15,15 +15,15 @@ from captum_ext.study import (
     Aim,
     FileImage,
     MethodEntry,
+    MetricContext,
     MetricEntry,
     ModelEntry,
-    Question,
     StudyMetric,
     TensorImage,
     plan_of,
     run_study,
 )
-from captum_ext.study.define.cache import Laboratory, MismatchError
+from captum_ext.study.define.cache import MismatchError, StudyCache
 from captum_ext.study.run.compute import compute
 from tests.study.conftest import classifier, exam, network, pictures, pixels, small_study
 
@@ -83,7 +83,7 @@ def test_metrics_that_fail_or_give_no_number_leave_others_alone(tmp_path):
         ("nan", "the metric gives no finite number", False),
         ("inf", "the metric gives no finite number", False),
         ("two", "a metric must give one number; got (2,)", True),
-        ("broken", "'Question' object has no attribute 'nothing'", True),
+        ("broken", "'MetricContext' object has no attribute 'nothing'", True),
     ):
         assert set(cells.loc[name, "status"]) == {"failed"}
         assert set(cells.loc[name, "error"]) == {error}
@@ -273,15 +273,15 @@ def test_nothing_of_the_process_or_the_model_is_changed():
         methods=[*map(MethodEntry, names)],
         metrics=[*map(MetricEntry, metrics)],
     )
-    laboratory = Laboratory()
-    plan = plan_of(study, laboratory)
-    model = laboratory.subject(plan.tasks[0].model, plan.tasks[0].fingerprint).model
+    cache = StudyCache()
+    plan = plan_of(study, cache)
+    model = cache.subject(plan.tasks[0].model, plan.tasks[0].fingerprint).model
     next(model.parameters()).requires_grad_(False)
     before = copy.deepcopy(state_of(model))
     seeds = torch.get_rng_state(), str(np.random.get_state()), random.getstate()
     modes = torch.is_grad_enabled(), torch.get_num_threads()
     for task in plan.tasks:
-        list(compute(task, laboratory))
+        list(compute(task, cache))
     assert torch.equal(torch.get_rng_state(), seeds[0])
     assert (str(np.random.get_state()), random.getstate()) == seeds[1:]
     assert (torch.is_grad_enabled(), torch.get_num_threads()) == modes
@@ -301,19 +301,19 @@ def test_what_has_changed_since_it_was_planned_is_refused(tmp_path):
         masks={"one": tmp_path / "mask.png"},
     )
     task = plan_of(study).tasks[0]
-    assert len(list(compute(task, Laboratory()))) == 3
+    assert len(list(compute(task, StudyCache()))) == 3
     for name, what in (("mask", "mask of one"), ("two", "two"), ("one", "one")):
         path = tmp_path / f"{name}.png"
         before = path.read_bytes()
         saved(path, "green")
         with pytest.raises(MismatchError, match=f"image '{what}' has changed"):
-            list(compute(task, Laboratory()))
+            list(compute(task, StudyCache()))
         path.write_bytes(before)
 
 
 def test_a_long_lived_process_does_not_confuse_studies(tmp_path):
     """References of the same names, with other contents."""
-    laboratory, found = Laboratory(), []
+    cache, found = StudyCache(), []
     for color in ("red", "blue"):
         study = small_study(
             models=[classifier()],
@@ -322,8 +322,8 @@ def test_a_long_lived_process_does_not_confuse_studies(tmp_path):
             methods=[MethodEntry("gradient_shap", settings={"n_samples": 4})],
             metrics=[MetricEntry("gini")],
         )
-        (task,) = plan_of(study, laboratory).tasks
-        found.append([each.value for each in compute(task, laboratory) if hasattr(each, "value")])
+        (task,) = plan_of(study, cache).tasks
+        found.append([each.value for each in compute(task, cache) if hasattr(each, "value")])
     assert found[0] != found[1]
 
 
@@ -336,5 +336,5 @@ def test_a_metric_of_ones_own_knows_the_question(tmp_path):
 
     cells_of(tmp_path, models=[classifier()], metrics=[metric(measure)], images=pictures(1))
     for question in questions:
-        assert isinstance(question, Question) and isinstance(question.aim, Aim)
+        assert isinstance(question, MetricContext) and isinstance(question.aim, Aim)
         assert question.attribution.shape == question.aim.seen.shape == (1, 3, 16, 16)

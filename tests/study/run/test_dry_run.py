@@ -4,8 +4,8 @@ from torch import nn
 
 from captum_ext.cli import main
 from captum_ext.study import FileImage, MethodEntry, MetricEntry, ModelEntry, plan_of, run_study
-from captum_ext.study.define.cache import Laboratory
-from captum_ext.study.run.dry_run import rehearse
+from captum_ext.study.define.cache import StudyCache
+from captum_ext.study.run.dry_run import dry_run
 from tests.study.conftest import classifier, exam, network, pictures, small_study, write_study
 
 METHODS = [
@@ -41,8 +41,8 @@ class Counting(nn.Module):
 
 
 def estimated(study):
-    laboratory = Laboratory()
-    return rehearse(study, plan_of(study, laboratory), laboratory)
+    cache = StudyCache()
+    return dry_run(study, plan_of(study, cache), cache)
 
 
 def counted(cells):

@@ -16,8 +16,9 @@ from captum_ext.study import (
     run_study,
     study_images,
 )
-from captum_ext.study.define.cache import Laboratory
-from captum_ext.study.run.compute import CellResult, compute
+from captum_ext.study.define.cache import StudyCache
+from captum_ext.study.run.compute import compute
+from captum_ext.study.store.cells import CellResult
 from tests.study.conftest import classifier, network, pictures, small_study
 
 SMALL = {"n_samples": 4}
@@ -43,7 +44,7 @@ def test_an_attribution_that_draws_nothing_is_computed_once_whatever_the_metrics
     plan = plan_of(study)
     asked = [each for task in plan.tasks for each in task.asked]
     assert sorted(each.entry.name for each in asked) == ["saliency", *["smooth_grad"] * 3]
-    cells = [r for task in plan.tasks for r in compute(task, Laboratory()) if hasattr(r, "value")]
+    cells = [r for task in plan.tasks for r in compute(task, StudyCache()) if hasattr(r, "value")]
     values = {each.key: each.value for each in cells}
     of = {tuple(cell)[2:5]: values[cell.key] for cell in plan.cells}
     assert len({of["saliency", "gini", seed] for seed in (0, 1, 2)}) == 1
@@ -56,7 +57,7 @@ def test_a_metric_costs_what_it_would_alone_whether_shared_or_resumed():
     (task, *_) = plan_of(study).tasks
 
     def costs(some):
-        results = compute(some, Laboratory())
+        results = compute(some, StudyCache())
         return [each.metric_forward for each in results if isinstance(each, CellResult)]
 
     assert costs(task) == [18, 18, 18]
