@@ -45,7 +45,7 @@ def never_made(monkeypatch):
         raise AssertionError("rows were made")
 
     def arm():
-        for cls in (PatchedRows, p.blended.BlendedRows):
+        for cls in (PatchedRows, p.segments.blend.BlendedRows):
             monkeypatch.setattr(cls, "_make", make)
 
     return arm
