@@ -27,7 +27,7 @@ class StraightLine:
     def move(self, points, view, paths, step):
         return tuple(x[paths] * (step + 1) / STEPS for x in self.inputs)
 
-    def arrived(self, still, paths):
+    def finished(self, still, paths):
         return still
 
 
@@ -83,7 +83,7 @@ def test_a_path_that_only_rests_goes_on(model, inputs, monkeypatch):
         return tuple(x[paths] * (step >= 4) * (step + 1) / STEPS for x in line.inputs)
 
     monkeypatch.setattr(StraightLine, "move", rest_at_first)
-    monkeypatch.setattr(StraightLine, "arrived", lambda line, still, paths: still & False)
+    monkeypatch.setattr(StraightLine, "finished", lambda line, still, paths: still & False)
     line, result = walk(model, inputs, keep_points=True)
     assert len(line.looks) == 2 * STEPS
     torch.testing.assert_close(result.points[0][:, 0, -1], inputs[0])

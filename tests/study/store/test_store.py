@@ -20,9 +20,9 @@ from captum_ext.study import (
     plan_of,
     read_results,
     run_study,
-    store,
 )
 from captum_ext.study.plan import planner
+from captum_ext.study.store import store
 from tests.study.conftest import (
     assert_same_table,
     contents,
