@@ -18,6 +18,7 @@ from captum_ext import baselines
 from captum_ext.attr.grad_cam import InputGradCam
 from captum_ext.attr.lrp import RULED_LAYERS, AlphaBetaRule, UniformLRP
 from captum_ext.perturbation import grid_masks, pixel_masks
+from captum_ext.perturbation.regions import window_lengths
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.suitable import without_deep_lift_rules, without_lrp_rules, without_relu
 
@@ -82,6 +83,19 @@ def _occlusion_defaults(inputs: Inputs, resolution: Resolution, seed: int) -> di
         "sliding_window_shapes": tuple(windows),
         "strides": tuple(strides),
     }
+
+
+def _occlusion_windows(inputs: Inputs, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Windows and strides of one number, too, as it is usual for images of one input."""
+    if len(inputs) == 1:
+        shape = inputs[0].shape[1:]
+        for name in {"sliding_window_shapes", "strides"} & set(arguments):
+            value = arguments[name]
+            # Captum's form for several inputs is a tuple for each.
+            one_for_each = isinstance(value, tuple) and any(isinstance(v, tuple) for v in value)
+            if value is not None and not one_for_each:
+                arguments[name] = window_lengths(value, shape, name, channels=shape[0])
+    return arguments
 
 
 def _feature_mask_defaults(
@@ -255,6 +269,7 @@ SPECS: tuple[MethodSpec, ...] = (
         "Zeiler and Fergus, ECCV 2014",
         ca.Occlusion,
         defaults=_occlusion_defaults,
+        convert=_occlusion_windows,
         promises_dummy=True,
         deviations=_FLOAT32,
     ),

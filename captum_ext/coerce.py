@@ -16,7 +16,7 @@ from captum_ext.checks import check_choice
 from captum_ext.forward import Preprocessed
 from captum_ext.image_files import find_images, read_image
 from captum_ext.models import Classifier, choose_device, load_model
-from captum_ext.spec import MethodSpec, Need
+from captum_ext.spec import MethodSpec
 
 #: What a picture may be given as, beside tensors.
 PICTURES = (str, Path, Image.Image, np.ndarray)
@@ -91,7 +91,7 @@ def baselines_of(
     Raises:
         ValueError: an unknown name, or a method that compares with other images.
     """
-    if spec.needs & {Need.REFERENCES, Need.BACKGROUND}:
+    if spec.compares:
         raise ValueError(
             f"baselines of {spec.name} must be examples of other images; got the name {name!r}"
         )

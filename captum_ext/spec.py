@@ -57,6 +57,8 @@ class MethodSpec:
         references: arguments of ``attribute()`` for given examples of other images, one tensor
             ``[R, ...]`` for each input; default: they are its ``baselines``, where it needs
             references or a background.
+        convert: ``convert(inputs, arguments)`` gives arguments of ``attribute()`` in the form that
+            the method takes, where it is narrow about it.
         lacks: why the method does not work on a model, or None where it does.
         optional_layer: looks into a layer, and finds one by itself where none is given.
         stochastic: draws random numbers.
@@ -84,6 +86,7 @@ class MethodSpec:
     build: Callable[..., Attribution] | None = None
     defaults: Defaults | None = None
     references: Callable[[tuple[Tensor, ...]], dict[str, Any]] | None = None
+    convert: Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Any]] | None = None
     lacks: Callable[[Any], str | None] | None = None
     optional_layer: bool = False
     stochastic: bool = False
@@ -180,9 +183,14 @@ class MethodSpec:
         return self.optional_layer or Need.LAYER in self.needs
 
     @property
+    def compares(self) -> bool:
+        """Whether it compares with examples of other images, and so has no single baseline."""
+        return bool(self.needs & {Need.REFERENCES, Need.BACKGROUND})
+
+    @property
     def takes_references(self) -> bool:
         """Whether examples of other images are of use to it."""
-        return self.references is not None or bool(self.needs & {Need.REFERENCES, Need.BACKGROUND})
+        return self.references is not None or self.compares
 
     def reference_arguments(self, references: Tensor | tuple[Tensor, ...]) -> dict[str, Any]:
         """Arguments of ``attribute()`` for examples of other images.

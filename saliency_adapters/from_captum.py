@@ -14,6 +14,7 @@ from saliency.core.base import CoreSaliency
 from torch import Tensor
 
 from captum_ext import MethodSpec, Need, explain
+from captum_ext.asking import accepted_arguments
 from captum_ext.call_model import (
     CallModelFunction,
     TorchCallModel,
@@ -21,7 +22,6 @@ from captum_ext.call_model import (
     as_mask,
     forward_func,
 )
-from captum_ext.explanation import accepted_arguments
 from captum_ext.registry import as_spec
 
 

@@ -208,7 +208,7 @@ def test_all_pictures_are_explained_though_the_reader_leaves(folder):
 def test_references_that_are_not_given_are_remarked_upon(folder, capsys):
     assert main(command("coffee", "--method", "gradient_shap,saliency", "--top", "1")) == 0
     output = capsys.readouterr().out
-    assert "GradientShap: compared with noise, in want of references" in output
+    assert "GradientShap: compared with noise: no references were given" in output
 
 
 def test_an_interrupted_run_keeps_the_pictures_before(folder, capsys, monkeypatch):

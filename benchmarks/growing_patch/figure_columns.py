@@ -82,7 +82,7 @@ def columns_of(
                 maps.append(None)
                 continue
             attribution = torch.from_numpy(np.load(file)["attribution"])[None]
-            asked, _ = subject.asked(entry.spec, aim, entry.output, subject.model)
+            asked, _ = subject.explained(entry.spec, aim, entry.output)
             maps.append(aim.heat(attribution, asked))
         ssim = own["ssim"].where(own["visible"] > 0)
         columns.append(

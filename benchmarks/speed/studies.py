@@ -59,7 +59,7 @@ def bare(study: Study) -> None:
     for image in study.images:
         aim = subject.aim(subject.see(image.read()), study.target)
         for entry in study.methods:
-            asked, _ = subject.asked(entry.spec, aim, entry.output, subject.model)
+            asked, _ = subject.explained(entry.spec, aim, entry.output)
             settings: Any = entry.settings
             heat = explain(asked, aim.seen, aim.target, entry.spec, arguments=settings)
             srg(subject.scored(aim, "probability"), aim.seen, heat, aim.target)

@@ -24,8 +24,8 @@ from captum_ext.exam import (
     IMAGES,
     MODELS,
     OUTPUTS,
-    Answer,
     CenterPixelModel,
+    ExamAnswer,
     KnownModel,
     exam_images,
     examine,
@@ -81,7 +81,7 @@ def _run_exam(args: argparse.Namespace) -> int:
         seed=args.seed,
         relevant=model.ground_truth(),
     )
-    answers: list[Answer] = []
+    answers: list[ExamAnswer] = []
     interrupted = False
     with _answer_file(args.out) as file:
         try:

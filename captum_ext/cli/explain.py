@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm.auto import tqdm
 
+from captum_ext.asking import Request
 from captum_ext.baselines import BASELINES
 from captum_ext.checks import check_int
 from captum_ext.cli.common import (
@@ -32,7 +32,7 @@ from captum_ext.models import DEVICES, FITS, Classifier, TopClass, load_model
 from captum_ext.pictures import (
     OUTPUTS,
     ExplainedPicture,
-    Task,
+    check_request,
     explain_picture,
     save_explanation,
 )
@@ -99,6 +99,12 @@ def add_explain(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="an argument of the methods that have it, as n_samples=200; may be repeated",
     )
+    what.add_argument(
+        "--passes",
+        type=int,
+        metavar="N",
+        help="the most passes, forward and backward, that each method takes for a class",
+    )
     what.add_argument("--seed", type=int, default=0, help="of the methods that draw")
     drawing = explain.add_argument_group("what it looks like")
     drawing.add_argument("--signed", action="store_true", help="red for the class, blue against it")
@@ -137,15 +143,15 @@ def run_explain(args: argparse.Namespace) -> int:
             class_names=args.class_names,
             device=args.device,
         )
-        asked = _Asked(args, model, specs)
+        request = _PictureRequest(args, model, specs)
     done = maps = 0
     folders = _Folders(args.out)
-    with tqdm(total=len(images) * asked.n_maps, unit="map", file=sys.stderr) as bar:
+    with tqdm(total=len(images) * request.n_maps, unit="map", file=sys.stderr) as bar:
         try:
             for number, image in enumerate(images, start=1):
                 bar.set_description(f"picture {number}/{len(images)}, {_shown(Path(image).name)}")
                 try:
-                    explained = asked.explained(image, lambda *_: bar.update())
+                    explained = request.explained(image, lambda *_: bar.update())
                 except (ValueError, TypeError, RuntimeError, MemoryError) as error:
                     reason = " ".join(str(error).split()) or "not enough memory"
                     if len(images) == 1:
@@ -155,7 +161,9 @@ def run_explain(args: argparse.Namespace) -> int:
                     continue
                 folder = folders.of(image)
                 with writable(folder):
-                    save_explanation(explained, folder, settings=settings_of(args), **asked.drawing)
+                    save_explanation(
+                        explained, folder, settings=settings_of(args), **request.drawing
+                    )
                 _say(_report(explained, folder), bar)
                 done += 1
                 maps += sum(answer.attribution is not None for answer in explained.answers)
@@ -167,7 +175,7 @@ def run_explain(args: argparse.Namespace) -> int:
     return 0 if maps else BAD_INPUT
 
 
-class _Asked:
+class _PictureRequest:
     """What is asked of every picture, known to be sound before the first is read."""
 
     def __init__(
@@ -191,8 +199,9 @@ class _Asked:
             "layer": layer_of(model, args.layer),
             "arguments": dict(args.set),
         }
-        nothing = model.see(torch.zeros(3, *model.view.size))
-        Task(model=model, seen=nothing, seed=args.seed, **self.request).check(specs)
+        settings = self.request.pop("arguments")
+        check_request(Request(settings=settings, **self.request), specs, model)
+        self.request |= {"arguments": settings, "passes": args.passes}
         self.request |= {"top": args.top, "targets": targets, "generator": args.seed}
 
     def explained(

@@ -1,8 +1,8 @@
 """Models whose right attribution is known, and the grading of methods on them."""
 
 from captum_ext.exam.center_pixel import CenterPixelModel
-from captum_ext.exam.grade import Answer, Grade, answer, examine, grade, rounding_error
-from captum_ext.exam.images import IMAGES, exam_images, gray_levels, set_center
+from captum_ext.exam.grade import ExamAnswer, Grade, answer, examine, grade, rounding_error
+from captum_ext.exam.images import IMAGES, as_gray_levels, exam_images, gray_levels, set_center
 from captum_ext.exam.known_model import OUTPUTS, KnownModel
 from captum_ext.exam.models import MODELS, make_model
 from captum_ext.exam.score import HIT_AGREEMENT, HIT_SHARE, Score, score
@@ -18,13 +18,14 @@ __all__ = [
     "OUTPUTS",
     "AdditiveModel",
     "AndOrModel",
-    "Answer",
     "CenterPixelModel",
+    "ExamAnswer",
     "Grade",
     "KnownModel",
     "SaturationModel",
     "Score",
     "answer",
+    "as_gray_levels",
     "exact_shapley",
     "exam_images",
     "examine",

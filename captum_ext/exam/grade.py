@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,16 +11,16 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from captum_ext.asking import ZERO, Request, ask
 from captum_ext.exam.known_model import KnownModel
 from captum_ext.exam.score import score
-from captum_ext.explanation import explain
-from captum_ext.forward import Passes, count_passes
+from captum_ext.forward import Passes
 from captum_ext.randomness import GeneratorLike, seed_of
-from captum_ext.spec import MethodSpec, Need
+from captum_ext.spec import MethodSpec
 
 
 @dataclass
-class Answer:
+class ExamAnswer:
     """What one method said about one image, and what it cost.
 
     Attributes:
@@ -107,7 +106,7 @@ def answer(
     target: int | None = None,
     generator: GeneratorLike = None,
     index: int = 0,
-) -> Answer:
+) -> ExamAnswer:
     """Asks one method about one image.
 
     Args:
@@ -125,53 +124,40 @@ def answer(
         >>> answer(model, image, get_method("occlusion")).hit
         True
     """
-    asked = model
-    for need, output in ((Need.LOGITS, "logit"), (Need.PROBABILITIES, "probability")):
-        if need in spec.needs:
-            asked = model.with_output(output)
     if target is None:
         with torch.no_grad():
             target = int(model(image)[0].argmax())
-    result = Answer(spec.name, spec.title, index, target, asked.output)
+    request = Request(target, output="auto", seed=seed_of(generator), resolution="pixel")
+    answer = ask(spec, model, image, request)
+    result = ExamAnswer(spec.name, spec.title, index, target, answer.output)
     result.n_relevant = len(model.relevant)
-    n_features = image[0].numel()
-    if spec.max_features is not None and n_features > spec.max_features:
-        result.status = "skipped"
-        result.detail = f"does not scale to {n_features} features (at most {spec.max_features})"
+    result.passes, result.seconds = answer.passes, answer.seconds
+    if answer.error:
+        result.status = "failed" if answer.applies else "skipped"
+        raised = answer.applies and answer.exception is not None
+        kind = f"{type(answer.exception).__name__}: " if raised else ""
+        result.detail = kind + answer.error
         return result
-    problem = spec.problem_with(asked)
-    if problem is not None:
-        result.status, result.detail = "skipped", problem
-        return result
-    start = time.perf_counter()
-    try:
-        with count_passes(asked) as result.passes:
-            attribution = explain(
-                asked, image, target, spec, resolution="pixel", generator=generator
-            )
-    except Exception as error:
-        result.status, result.detail = "failed", f"{type(error).__name__}: {error}"
-        return result
-    finally:
-        result.seconds = time.perf_counter() - start
-    result.attribution = attribution[0]
-    result.floor = rounding_error(asked, image, target)
+    explained = model.with_output(answer.output)
+    result.attribution = answer.heat[0]
+    result.floor = rounding_error(explained, image, target)
     result.rank, result.share, result.hit, result.agreement = score(
-        attribution, model.ground_truth(), result.floor, _shapley_values(asked, image, target)
+        answer.heat,
+        model.ground_truth(),
+        result.floor,
+        _shapley_values(explained, image, target),
     )
-    if not attribution.any():
-        result.detail = "zero everywhere"
-    elif float(attribution.abs().max()) < result.floor:
+    if ZERO in answer.remarks:
+        result.detail = ZERO
+    elif float(answer.heat.abs().max()) < result.floor:
         result.detail = "rounding error"
-    if not torch.isfinite(attribution).all():
-        result.status, result.detail = "failed", "the attribution is not finite"
     return result
 
 
-def _shapley_values(asked: KnownModel, image: Tensor, target: int) -> Tensor | None:
+def _shapley_values(model: KnownModel, image: Tensor, target: int) -> Tensor | None:
     """Against black, as methods compare by default; None where they are not known exactly."""
     try:
-        return asked.shapley_values(image, target)
+        return model.shapley_values(image, target)
     except ValueError:
         return None
 
@@ -204,7 +190,7 @@ def examine(
     target: int | None = None,
     generator: GeneratorLike = None,
     on_start: Callable[[MethodSpec, int], None] | None = None,
-) -> Iterator[Answer]:
+) -> Iterator[ExamAnswer]:
     """Asks every method about every image, image by image, yielding each answer as it comes.
 
     Args:
@@ -232,7 +218,7 @@ def examine(
             yield answer(model, images[index : index + 1], spec, target, draws, index)
 
 
-def grade(answers: Iterable[Answer]) -> list[Grade]:
+def grade(answers: Iterable[ExamAnswer]) -> list[Grade]:
     """One grade per method, best first.
 
     By hits, then, where several pixels are relevant, by the agreement, and last by the share.
@@ -248,7 +234,7 @@ def grade(answers: Iterable[Answer]) -> list[Grade]:
         >>> [result.method for result in grade(examine(model, images, specs))]
         ['occlusion', 'saliency']
     """
-    by_method: dict[str, list[Answer]] = {}
+    by_method: dict[str, list[ExamAnswer]] = {}
     for result in answers:
         by_method.setdefault(result.method, []).append(result)
     grades = [_grade_method(results) for results in by_method.values()]
@@ -265,7 +251,7 @@ def _number(value: float) -> float:
     return value if math.isfinite(value) else -1.0
 
 
-def _grade_method(results: list[Answer]) -> Grade:
+def _grade_method(results: list[ExamAnswer]) -> Grade:
     good = [result for result in results if result.status == "ok"]
     problems = [f"{r.status}: {r.detail}" for r in results if r.status != "ok"]
     status = "ok" if not problems else f"{len(problems)} of {len(results)} {problems[0]}"

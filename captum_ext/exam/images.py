@@ -12,7 +12,7 @@ from torch import Tensor
 
 from captum_ext.checks import check_int
 from captum_ext.exam.center_pixel import WHITE
-from captum_ext.image_files import HIGHEST_16_BIT, open_image
+from captum_ext.image_files import read_image
 
 #: Names that the images of an exam take turns among.
 IMAGES = ("astronaut", "chelsea", "coffee", "random")
@@ -32,7 +32,7 @@ def gray_levels(source: str | Path, size: int, n_classes: int = 256, seed: int =
         ``[1, 1, size, size]`` in float64.
 
     Raises:
-        ValueError: see :func:`captum_ext.image_files.open_image`.
+        ValueError: see :func:`captum_ext.image_files.read_image`.
 
     Example:
         >>> gray_levels("chelsea", 9).shape
@@ -42,9 +42,28 @@ def gray_levels(source: str | Path, size: int, n_classes: int = 256, seed: int =
     if source == "random":
         levels = np.random.default_rng(seed).integers(0, n_classes, (size, size))
     else:
-        gray = resize(_gray(source), (size, size), anti_aliasing=True)
-        levels = np.rint(np.clip(gray, 0, 1) * (n_classes - 1))
+        return as_gray_levels(read_image(source), size, n_classes)
     return torch.from_numpy(levels / WHITE)[None, None]
+
+
+def as_gray_levels(image: Tensor, size: int, n_classes: int = 256) -> Tensor:
+    """A picture whose every pixel is one of ``n_classes`` gray levels.
+
+    Args:
+        image: ``[3, H, W]`` or ``[1, H, W]`` in [0, 1].
+        size, n_classes: as of :func:`gray_levels`.
+
+    Returns:
+        ``[1, 1, size, size]`` in float64.
+
+    Example:
+        >>> as_gray_levels(torch.ones(3, 8, 8), 3).unique() * 255
+        tensor([255.], dtype=torch.float64)
+    """
+    pixels = image.detach().cpu().double().movedim(0, -1).numpy()
+    gray = rgb2gray(pixels) if pixels.shape[-1] == 3 else pixels[..., 0]
+    small = resize(gray, (size, size), anti_aliasing=True)
+    return torch.from_numpy(np.rint(np.clip(small, 0, 1) * (n_classes - 1)) / WHITE)[None, None]
 
 
 def set_center(image: Tensor, level: int, n_classes: int = 256) -> Tensor:
@@ -115,12 +134,3 @@ def exam_images(
         image[relevant] = torch.from_numpy(levels[index])
         images.append(image)
     return torch.cat(images)
-
-
-def _gray(source: str | Path) -> np.ndarray:
-    """``[H, W]`` in [0, 1]."""
-    picture = open_image(source)
-    if picture.mode == "I;16":
-        return np.asarray(picture, dtype=np.float64) / HIGHEST_16_BIT
-    gray: np.ndarray = rgb2gray(np.asarray(picture))
-    return gray

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from captum_ext.exam.center_pixel import WHITE, CenterPixelModel
-from captum_ext.exam.grade import Answer, Grade
+from captum_ext.exam.grade import ExamAnswer, Grade
 from captum_ext.exam.known_model import KnownModel
 from captum_ext.exam.score import HIT_AGREEMENT, HIT_SHARE
 from captum_ext.results import aligned, versions, write_json
@@ -47,7 +47,7 @@ class AnswerFile:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "exam.csv"
         ...     with AnswerFile(path) as file:
-        ...         file.write(Answer("saliency", "Saliency", 0, 7, "logit", rank=1.0))
+        ...         file.write(ExamAnswer("saliency", "Saliency", 0, 7, "logit", rank=1.0))
         ...     print(path.read_text().splitlines()[1])
         saliency,0,7,logit,ok,,1.0,nan,False,0,0,0.0,nan
     """
@@ -62,7 +62,7 @@ class AnswerFile:
         self._writer = csv.DictWriter(self._file, self.FIELDS)
         self._writer.writeheader()
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: ExamAnswer) -> None:
         self._writer.writerow(_row(answer))
         self._file.flush()
 
@@ -102,7 +102,7 @@ def format_table(grades: Sequence[Grade]) -> str:
 
 
 def write_grades(
-    path: Path, settings: dict[str, Any], grades: Sequence[Grade], answers: Sequence[Answer]
+    path: Path, settings: dict[str, Any], grades: Sequence[Grade], answers: Sequence[ExamAnswer]
 ) -> None:
     """Settings, versions, grades and answers, as JSON.
 
@@ -122,7 +122,7 @@ def write_grades(
     write_json(path, content)
 
 
-def figure(model: KnownModel, image: Tensor, answers: Sequence[Answer]) -> Figure:
+def figure(model: KnownModel, image: Tensor, answers: Sequence[ExamAnswer]) -> Figure:
     """The figure for one image.
 
     Where several pixels are relevant it begins with the known answer, the exact Shapley values
@@ -182,7 +182,7 @@ def figure(model: KnownModel, image: Tensor, answers: Sequence[Answer]) -> Figur
     return exam_figure(image[0], panels, facts, classes, title, model.relevant)
 
 
-def _figure_title(answer: Answer, model: KnownModel) -> str:
+def _figure_title(answer: ExamAnswer, model: KnownModel) -> str:
     if answer.output == model.output:
         return answer.title
     title = f"{answer.title} ({answer.output})"
@@ -190,7 +190,7 @@ def _figure_title(answer: Answer, model: KnownModel) -> str:
     return title if len(title) <= LONGEST_TITLE else title.replace(" (", "\n(")
 
 
-def _verdict(answer: Answer, model: KnownModel) -> str:
+def _verdict(answer: ExamAnswer, model: KnownModel) -> str:
     if answer.detail:
         return f"miss: {answer.detail}"
     if answer.n_relevant == 1:
@@ -203,7 +203,7 @@ def _verdict(answer: Answer, model: KnownModel) -> str:
     return found if right is None else f"{'hit' if right else 'miss'}: {found}"
 
 
-def _is_right(answer: Answer, model: KnownModel) -> bool | None:
+def _is_right(answer: ExamAnswer, model: KnownModel) -> bool | None:
     return answer.hit if model.with_output(answer.output).only_relevant_matter else None
 
 
@@ -240,7 +240,7 @@ def _cells(grade: Grade, several: bool) -> tuple[str, ...]:
     )
 
 
-def _row(answer: Answer) -> dict[str, Any]:
+def _row(answer: ExamAnswer) -> dict[str, Any]:
     row = {name: getattr(answer, name) for name in AnswerFile.FIELDS if hasattr(answer, name)}
     row |= {"forward": answer.passes.forward, "backward": answer.passes.backward}
     row["seconds"] = round(answer.seconds, 6)

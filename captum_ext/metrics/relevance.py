@@ -10,6 +10,7 @@ import torch
 from captum.attr import Attribution
 from torch import Tensor
 
+from captum_ext.asking import Request, predicted_target, run_method
 from captum_ext.checks import (
     as_tuple,
     check_differentiable,
@@ -17,7 +18,6 @@ from captum_ext.checks import (
     check_inputs,
     precise,
 )
-from captum_ext.explanation import explain, predicted_target
 from captum_ext.randomness import global_seed
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec
@@ -236,17 +236,11 @@ def explanation(
         if is_function(method):
             result = method(forward_func, inputs.clone(), target)
         else:
-            chosen = dict(arguments or {})
+            settings = dict(arguments or {})
             if additional_forward_args is not None:
-                chosen["additional_forward_args"] = additional_forward_args
-            result = explain(
-                forward_func,
-                inputs,
-                target,
-                method,  # type: ignore[arg-type]
-                generator=seed,
-                arguments=chosen,
-            )
+                settings["additional_forward_args"] = additional_forward_args
+            request = Request(target, settings=settings, seed=seed)
+            result, _ = run_method(as_spec(method), forward_func, inputs, request)  # type: ignore[arg-type]
     if isinstance(result, Tensor) and not torch.isfinite(result).all():
         raise NotFiniteError("the result of method must be finite; got NaN or infinite values")
     pixel_relevance(result, inputs, "the result of method")

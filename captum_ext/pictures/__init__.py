@@ -4,8 +4,20 @@
 the command line.
 """
 
-from captum_ext.pictures.explained_picture import ExplainedPicture, explain_picture
+from captum_ext.asking import OUTPUTS
+from captum_ext.pictures.explained_picture import (
+    ClassExplanation,
+    ExplainedPicture,
+    explain_picture,
+)
 from captum_ext.pictures.files import save_explanation
-from captum_ext.pictures.task import OUTPUTS, Answer, Task
+from captum_ext.pictures.requests import check_request
 
-__all__ = ["OUTPUTS", "Answer", "ExplainedPicture", "Task", "explain_picture", "save_explanation"]
+__all__ = [
+    "OUTPUTS",
+    "ClassExplanation",
+    "ExplainedPicture",
+    "check_request",
+    "explain_picture",
+    "save_explanation",
+]

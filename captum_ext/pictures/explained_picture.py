@@ -13,12 +13,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from captum_ext.checks import check_choice
+from captum_ext.asking import OUTPUTS, Answer, Request, ask
+from captum_ext.checks import check_choice, one_line
 from captum_ext.coerce import layer_of, references_of
 from captum_ext.explanation import DEFAULT_METHOD
+from captum_ext.forward import Passes, Remembered
 from captum_ext.image_files import read_image
 from captum_ext.models import Classifier, TopClass
-from captum_ext.pictures.task import OUTPUTS, Answer, Task
+from captum_ext.pictures.requests import check_request, request_for
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec
@@ -32,6 +34,52 @@ from captum_ext.visualize import (
 
 Method = str | MethodSpec | type[Attribution]
 Picture = str | Path | Image.Image | np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class ClassExplanation:
+    """What one method says about one class.
+
+    Attributes:
+        method: the method.
+        about: the class.
+        answer: of the method.
+    """
+
+    method: MethodSpec
+    about: TopClass
+    answer: Answer = field(repr=False)
+
+    @property
+    def attribution(self) -> Tensor | None:
+        """``[3, h, w]``, of what the model sees; None where there is none."""
+        heat = self.answer.heat
+        return None if heat is None else heat[0].cpu()
+
+    @property
+    def output(self) -> str:
+        """Which output was explained, ``"logit"`` or ``"probability"``."""
+        return self.answer.output
+
+    @property
+    def problem(self) -> str:
+        """Why there is no attribution."""
+        return self.answer.error
+
+    @property
+    def remark(self) -> str:
+        """Why there is no attribution, or what is odd about it."""
+        return self.answer.remark
+
+    @property
+    def passes(self) -> Passes:
+        """Examples sent through the model, without those that it was shown for another class."""
+        return self.answer.computed
+
+    @property
+    def seconds(self) -> float:
+        """Wall time."""
+        return self.answer.elapsed
 
 
 @dataclass
@@ -51,7 +99,7 @@ class ExplainedPicture:
     picture: Tensor = field(repr=False)
     model: Classifier = field(repr=False)
     classes: list[TopClass]
-    answers: list[Answer] = field(repr=False)
+    answers: list[ClassExplanation] = field(repr=False)
     settings: dict[str, Any]
 
     @property
@@ -64,7 +112,7 @@ class ExplainedPicture:
         """The part of the picture that the model sees: top, bottom, left, right."""
         return self.model.view.seen((self.picture.shape[1], self.picture.shape[2]))
 
-    def overlay(self, answer: Answer, *, signed: bool = False, **settings: Any) -> Tensor:
+    def overlay(self, answer: ClassExplanation, *, signed: bool = False, **settings: Any) -> Tensor:
         """The heat map of an answer over the picture, at the picture's resolution: ``[3, H, W]``.
 
         Args:
@@ -128,6 +176,7 @@ def explain_picture(
     references: Any = None,
     layer: nn.Module | str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    passes: int | None = None,
     generator: GeneratorLike = None,
     name: str | None = None,
     on_start: Callable[[MethodSpec, TopClass], None] | None = None,
@@ -151,6 +200,8 @@ def explain_picture(
             that compare with these.
         layer: for the methods that look into one, as of :func:`captum_ext.explain`.
         arguments: of ``attribute()``; each goes to the methods that have it.
+        passes: the most passes that each method may take for a class, as of
+            :func:`captum_ext.explain`.
         generator: seed of stochastic methods.
         name: of the picture.
         on_start: called with the method and the class before each answer.
@@ -179,28 +230,32 @@ def explain_picture(
     specs = list({spec.name: spec for spec in map(as_spec, _listed(methods, "methods"))}.values())
     pixels = _pixels(picture)
     seen = model.see(pixels)
-    task = Task(
-        model=model,
-        seen=seen,
+    request = Request(
         output=check_choice(output, "output", OUTPUTS),
         baseline=baseline,
         references=references_of(model, references),
         layer=layer_of(model, layer),
-        arguments=dict(arguments or {}),
+        settings=dict(arguments or {}),
+        passes=passes,
         seed=seed_of(generator),
     )
-    task.check(specs)
+    check_request(request, specs, model)
     if targets is None:
         classes = model.top(seen, top)
     else:
         wanted = dict.fromkeys(model.index_of(each) for each in _listed(targets, "targets"))
         classes = model.describe(seen, list(wanted))
+    # Beside an accelerator, to remember would take longer than to ask again.
+    shared = Remembered(model) if seen.device.type == "cpu" else None
     answers = []
     for about in classes:
+        for_class = replace(request, target=about.index, has_logit=about.has_logit)
         for spec in specs:
             if on_start is not None:
                 on_start(spec, about)
-            answers.append(task.answer(spec, about))
+            answers.append(
+                ClassExplanation(spec, about, _answer(spec, model, seen, for_class, shared))
+            )
     settings = {
         "model": model.name,
         "methods": [spec.name for spec in specs],
@@ -208,13 +263,24 @@ def explain_picture(
         "targets": targets,
         "output": output,
         "baseline": baseline,
-        "references": None if task.references is None else len(task.references),
+        "references": None if request.references is None else len(request.references),
         "layer": layer if isinstance(layer, str) else layer and type(layer).__name__,
-        "arguments": {key: repr(value) for key, value in task.arguments.items()},
-        "seed": task.seed,
+        "passes": passes,
+        "arguments": {key: repr(value) for key, value in request.settings.items()},
+        "seed": request.seed,
     }
     title = name or (Path(picture).stem if isinstance(picture, str | Path) else "picture")
     return ExplainedPicture(title, pixels, model, classes, answers, settings)
+
+
+def _answer(
+    spec: MethodSpec, model: Classifier, seen: Tensor, request: Request, shared: Remembered | None
+) -> Answer:
+    try:
+        taken = request_for(spec, request, model)
+    except (TypeError, ValueError) as error:
+        return Answer(error=one_line(error), applies=False)
+    return ask(spec, model, seen, taken, shared)
 
 
 def _listed(given: Any, name: str) -> list[Any]:

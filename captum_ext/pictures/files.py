@@ -11,8 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from captum_ext.pictures.explained_picture import ExplainedPicture
-from captum_ext.pictures.task import Answer
+from captum_ext.pictures.explained_picture import ClassExplanation, ExplainedPicture
 from captum_ext.results import versions, write_json
 
 
@@ -74,7 +73,7 @@ def save_explanation(
     return written
 
 
-def file_stem(answer: Answer) -> str:
+def file_stem(answer: ClassExplanation) -> str:
     """What an answer's files are called: method, class, and the label's letters.
 
     Labels that differ in other signs only are told apart by the class's number.
@@ -112,7 +111,7 @@ def _facts(explained: ExplainedPicture, settings: dict[str, Any]) -> dict[str, A
     }
 
 
-def _fact(answer: Answer) -> dict[str, Any]:
+def _fact(answer: ClassExplanation) -> dict[str, Any]:
     return {
         "method": answer.method.name,
         "class": answer.about.index,

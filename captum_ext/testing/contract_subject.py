@@ -9,7 +9,7 @@ import torch
 from captum.attr import Attribution
 from torch import Tensor, nn
 
-from captum_ext.explanation import accepted_arguments
+from captum_ext.asking import accepted_arguments
 from captum_ext.randomness import global_seed
 from captum_ext.spec import MethodSpec, Need
 

@@ -7,8 +7,8 @@ from captum.attr import Saliency
 from captum_ext import MethodSpec, get_method, methods
 from captum_ext.exam import (
     MODELS,
-    Answer,
     CenterPixelModel,
+    ExamAnswer,
     answer,
     exam_images,
     examine,
@@ -179,7 +179,7 @@ def test_where_the_exact_values_are_unknown_the_exam_goes_on():
 def test_intervals_are_those_of_the_textbook():
     shares = [0.2, 0.4, 0.9]
     result = grade(
-        [Answer("saliency", "Saliency", i, 0, "logit", share=s) for i, s in enumerate(shares)]
+        [ExamAnswer("saliency", "Saliency", i, 0, "logit", share=s) for i, s in enumerate(shares)]
     )[0]
     half = 4.302652729911275 * 0.36055512754639896 / math.sqrt(3)
     assert result.share == pytest.approx(0.5)

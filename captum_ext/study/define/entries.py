@@ -11,13 +11,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_ext.analysis.results import MetricFacts
+from captum_ext.asking import OUTPUTS, accepted_arguments
 from captum_ext.attr import SegmentPerturbation
 from captum_ext.baselines import BASELINES, RANDOM
 from captum_ext.checks import check_choice
 from captum_ext.exam import make_model
-from captum_ext.explanation import accepted_arguments
 from captum_ext.models import load_model
-from captum_ext.pictures import OUTPUTS
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.study.define.models import Aim, StudyClassifier, StudyExamModel, StudyModel
@@ -104,6 +103,7 @@ class MethodEntry:
     output: str = OUTPUTS[0]
     baseline: str | None = None
     layer: str | None = None
+    passes: int | None = None
     settings: Settings = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -8,15 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from captum_ext.asking import Request, with_output
 from captum_ext.coerce import layer_of
-from captum_ext.exam import KnownModel
+from captum_ext.exam import KnownModel, as_gray_levels
 from captum_ext.forward import Preprocessed
 from captum_ext.models import Classifier
-from captum_ext.models.classifier import luminance
-from captum_ext.pictures.task import output_for
-from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.spec import MethodSpec, Resolution
 from captum_ext.study.plan.digest import digest_of_model
 
 #: What may be asked for in place of a class.
@@ -87,20 +85,20 @@ class StudyModel(ABC):
 
     def fitting(self, spec: MethodSpec) -> nn.Module:
         """The model with an output that a method can explain."""
-        return self.model
+        module, _ = with_output(spec, self.model, Request(output="auto", has_logit=False))
+        return module
 
-    @abstractmethod
-    def asked(
-        self, spec: MethodSpec, aim: Aim, output: str, model: nn.Module
-    ) -> tuple[nn.Module, str]:
-        """The model as a method shall see it, and which output it then gives.
+    def explained(self, spec: MethodSpec, aim: Aim, output: str) -> tuple[nn.Module, str]:
+        """The model as a method sees it, and which output it then gives.
 
         Args:
             spec: the method.
             aim: what is explained.
-            output: one of :data:`captum_ext.pictures.OUTPUTS`.
-            model: :attr:`model`, or one that answers as it does.
+            output: one of :data:`captum_ext.asking.OUTPUTS`.
         """
+        request = Request(output=output, has_logit=aim.has_logit)
+        module, output = with_output(spec, self.model, request)
+        return module, output
 
     @abstractmethod
     def scored(self, aim: Aim, output: str) -> nn.Module:
@@ -153,12 +151,6 @@ class StudyClassifier(StudyModel):
             (top,) = self.model.describe(seen, [self.index_of(target)])
         return Aim(seen, top.index, top.label, top.has_logit)
 
-    def asked(
-        self, spec: MethodSpec, aim: Aim, output: str, model: nn.Module
-    ) -> tuple[nn.Module, str]:
-        chosen = output_for(spec, output) if aim.has_logit else "probability"
-        return self._with_output(model, aim, chosen), chosen
-
     def scored(self, aim: Aim, output: str) -> nn.Module:
         return self._with_output(self.model, aim, output)
 
@@ -196,11 +188,7 @@ class StudyExamModel(StudyModel):
         side = self.model.size
         if tuple(image.shape) == (1, side, side):
             return image[None]
-        gray = luminance(image) if len(image) == 3 else image
-        small = functional.interpolate(
-            gray[None].double(), (side, side), mode="bilinear", antialias=True
-        )
-        return (small.clamp(0, 1) * 255).round() / 255
+        return as_gray_levels(image, side)
 
     def see_mask(self, mask: Tensor) -> Tensor:
         return self.see(mask) >= 0.5
@@ -218,18 +206,6 @@ class StudyExamModel(StudyModel):
         predicted = target == PREDICTED
         index = int(self.model(seen)[0].argmax()) if predicted else self.index_of(target)
         return Aim(seen, index, str(index), has_logit=self.model.output == "logit")
-
-    def fitting(self, spec: MethodSpec) -> KnownModel:
-        for need, own in ((Need.LOGITS, "logit"), (Need.PROBABILITIES, "probability")):
-            if need in spec.needs and self.model.output != own:
-                return self.model.with_output(own)
-        return self.model
-
-    def asked(
-        self, spec: MethodSpec, aim: Aim, output: str, model: nn.Module
-    ) -> tuple[nn.Module, str]:
-        fitting = self.fitting(spec)
-        return (model if fitting is self.model else fitting), fitting.output
 
     def scored(self, aim: Aim, output: str) -> nn.Module:
         return self.model.with_output(output)

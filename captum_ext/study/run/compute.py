@@ -8,20 +8,17 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from captum_ext.asking import Answer, Request, ask
 from captum_ext.checks import one_line
-from captum_ext.coerce import baselines_of
-from captum_ext.explanation import explain
-from captum_ext.forward import Passes, Remembered, count_passes
-from captum_ext.pictures.task import only_runs
-from captum_ext.spec import MethodSpec, Need
+from captum_ext.forward import Remembered, count_passes
 from captum_ext.study.define.cache import MismatchError, StudyCache, check_unchanged
 from captum_ext.study.define.entries import MetricEntry
 from captum_ext.study.define.images import FileImage
@@ -31,23 +28,6 @@ from captum_ext.study.plan.tasks import PlannedMethod, Task
 from captum_ext.study.run.metric_context import MetricContext, Spared, number_of
 from captum_ext.study.run.thumbnails import map_jpeg, picture_jpeg
 from captum_ext.study.store.cells import FAILED, OK, CellResult, KeptAttribution
-
-
-@dataclass
-class _Attributed:
-    """An attribution ``[1, C, h, w]``, or why there is none, and what it cost."""
-
-    asked: nn.Module
-    output: str
-    arguments: dict[str, Any]
-    references: Tensor | None = None
-    heat: Tensor | None = None
-    beside: Sequence[Any] = ()
-    error: str = ""
-    traceback: str = ""
-    remark: str = ""
-    passes: Passes = field(default_factory=Passes)
-    seconds: float = 0.0
 
 
 def compute(task: Task, cache: StudyCache) -> Iterator[CellResult | KeptAttribution]:
@@ -74,41 +54,41 @@ def compute(task: Task, cache: StudyCache) -> Iterator[CellResult | KeptAttribut
         return
     # To remember answers costs more than it spares where no other method asks the same.
     several = len(task.asked) > 1 and aim.seen.device.type == "cpu"
-    model = Remembered(subject.model) if several else subject.model
+    shared = Remembered(subject.model) if several else None
     for asked in task.asked:
-        found = _attribute(task, asked, cache, subject, aim, model)
+        answer, request = _ask(task, asked, cache, subject, aim, shared)
         facts = {
             "target": aim.target,
             "label": aim.label,
-            "output": found.output,
+            "output": answer.output,
             "worker": f"{platform.node()}:{os.getpid()}",
         }
-        if found.heat is None:
-            yield from _failures(asked, found.error, found.traceback, facts)
+        if answer.error:
+            yield from _failures(asked, answer.error, answer.traceback, facts)
             continue
         facts |= {
-            "forward": found.passes.forward,
-            "backward": found.passes.backward,
-            "seconds": found.seconds,
+            "forward": answer.passes.forward,
+            "backward": answer.passes.backward,
+            "seconds": answer.seconds,
         }
         if task.gallery or task.keep:
-            yield _kept(task, asked, aim, found.heat)
+            yield _kept(task, asked, aim, answer.heat)
+        # Metrics may ask a copy with other weights, which must remember nothing.
+        module, _ = subject.explained(asked.entry.spec, aim, asked.entry.output)
         question = MetricContext(
             subject,
             aim,
             asked.entry.spec,
-            subject.layer(asked.entry.layer),
-            found.arguments,
-            found.asked,
-            found.heat,
+            replace(request, settings=answer.settings, baseline=None),
+            module,
+            answer.heat,
             task.mask,
             task.seed,
-            found.references,
-            found.beside,
+            answer.beside,
         )
         for metric, key, seed in asked.metrics:
             own = replace(question, seed=seed, spared=Spared())
-            yield _measured(metric, key, own, found.remark, facts)
+            yield _measured(metric, key, own, answer.remark, facts)
 
 
 def _checked(task: Task, cache: StudyCache) -> StudyModel:
@@ -122,79 +102,44 @@ def _checked(task: Task, cache: StudyCache) -> StudyModel:
     return subject
 
 
-def _attribute(
+def _ask(
     task: Task,
     asked: PlannedMethod,
     cache: StudyCache,
     subject: StudyModel,
     aim: Aim,
-    model: nn.Module,
-) -> _Attributed:
+    shared: Remembered | None,
+) -> tuple[Answer, Request]:
+    """What a method answers, and what it was asked.
+
+    Raises:
+        MismatchError: this process has other references than the study.
+    """
     entry, spec = asked.entry, asked.entry.spec
-    # Metrics may ask a copy with other weights, which must remember nothing.
-    asked_by_metrics, output = subject.asked(spec, aim, entry.output, subject.model)
-    module = asked_by_metrics
-    if only_runs(spec):
-        module, _ = subject.asked(spec, aim, entry.output, model)
-    found = _Attributed(asked_by_metrics, output, {})
-    spared = model.spared if isinstance(model, Remembered) else 0.0
-    start = time.perf_counter()
+    request = Request(
+        aim.target,
+        entry.output,
+        aim.has_logit,
+        baseline=entry.baseline,
+        layer=subject.layer(entry.layer),
+        passes=entry.passes,
+        seed=task.seed,
+        resolution=subject.resolution,
+    )
     try:
-        _check_scale(spec, subject, aim)
         if spec.takes_references:
-            found.references = cache.references(
+            references = cache.references(
                 subject, task.fingerprint, task.references, task.reference_digests
             )
-            if found.references is None and spec.needs & {Need.REFERENCES, Need.BACKGROUND}:
-                found.remark = "compared with noise, in want of references"
-        # To read them is no part of the method.
-        start = time.perf_counter()
+            request = replace(request, references=references)
         settings: Any = entry.settings
-        given = settings(aim, found.references) if callable(settings) else settings
-        found.arguments = {name: _tuples(value) for name, value in given.items()}
-        if entry.baseline is not None:
-            made = baselines_of(entry.baseline, spec, subject.model, (aim.seen,), task.seed)
-            found.arguments["baselines"] = made[0]
-        with count_passes(module) as found.passes:
-            result = explain(
-                module,
-                aim.seen,
-                aim.target,
-                spec,
-                layer=subject.layer(entry.layer),
-                references=found.references,
-                resolution=subject.resolution,
-                generator=task.seed,
-                arguments=found.arguments,
-            )
+        given = settings(aim, request.references) if callable(settings) else settings
     except MismatchError:
         raise
     except Exception as error:
-        found.error, found.traceback = one_line(error), traceback.format_exc()
-    else:
-        heat, *found.beside = result if isinstance(result, tuple) else (result,)
-        if not bool(torch.isfinite(heat).all()):
-            found.error = "the attribution is not finite"
-        else:
-            found.heat = heat
-            found.remark = found.remark or ("" if bool(heat.any()) else "zero everywhere")
-    found.seconds = time.perf_counter() - start
-    if isinstance(model, Remembered):
-        # What it would have taken alone.
-        found.seconds += model.spared - spared
-    return found
-
-
-def _check_scale(spec: MethodSpec, subject: StudyModel, aim: Aim) -> None:
-    """Refuses what would not come to an end.
-
-    Raises:
-        ValueError: more features than the method can take, one for each pixel.
-    """
-    n_features = aim.seen[0].numel()
-    most = spec.max_features
-    if subject.resolution == "pixel" and most is not None and n_features > most:
-        raise ValueError(f"{spec.name} does not scale to {n_features} features (at most {most})")
+        return Answer(error=one_line(error), traceback=traceback.format_exc()), request
+    request = replace(request, settings=given)
+    return ask(spec, subject.model, aim.seen, request, shared), request
 
 
 def _measured(
@@ -239,11 +184,6 @@ def _kept(task: Task, asked: PlannedMethod, aim: Aim, heat: Tensor) -> KeptAttri
         map_jpeg(aim.seen[0], heat[0]) if task.gallery else None,
         heat[0].detach().cpu().float().numpy() if task.keep else None,
     )
-
-
-def _tuples(value: Any) -> Any:
-    """Lists as the tuples that methods want; a study file has lists only."""
-    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
 
 
 _AT_HAND = StudyCache()

@@ -7,7 +7,7 @@ attribution, the class, and where a metric wants it the mask or the method.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_ext.analysis.results import Direction, MetricFacts
+from captum_ext.asking import Request, run_method
 from captum_ext.checks import check_choice
-from captum_ext.explanation import explain
+from captum_ext.coerce import layer_of
 from captum_ext.forward import count_passes
 from captum_ext.spec import MethodSpec
 from captum_ext.study.define.images import mask_of
@@ -40,12 +41,11 @@ class MetricContext:
 
     Attributes:
         subject, aim: the model, the image and the class.
-        spec, layer, arguments: the method, and how it was asked.
+        spec, request: the method, and what it was asked.
         asked: the model as the method saw it.
         attribution: ``[1, C, h, w]``.
         mask_file: shows where the object is; None where there is none.
         seed: of what is drawn.
-        references: images that the method compared with, ``[R, C, h, w]``; None where it did not.
         beside: what the method was told to return beside the attribution, as a convergence delta.
         memory: what metrics of the same attribution share.
         spared: passes and seconds that are the metric's, too, but were not its model's.
@@ -54,13 +54,11 @@ class MetricContext:
     subject: StudyModel
     aim: Aim
     spec: MethodSpec
-    layer: nn.Module | None
-    arguments: Mapping[str, Any]
+    request: Request
     asked: nn.Module
     attribution: Tensor
     mask_file: Path | None
     seed: int
-    references: Tensor | None = None
     beside: Sequence[Any] = ()
     memory: dict[str, Any] = field(default_factory=dict)
     spared: Spared = field(default_factory=Spared)
@@ -89,26 +87,16 @@ class MetricContext:
 
     def explain(self, model: nn.Module, image: Tensor, target: Any) -> Tensor:
         """The same method about a changed image or model."""
-        layer = self.layer
+        layer = layer_of(self.asked, self.request.layer)
         if layer is not None and model is not self.asked:
             # The same layer of a copy.
             names = {id(module): name for name, module in self.asked.named_modules()}
             layer = model.get_submodule(names[id(layer)])
+        request = replace(self.request, target=target, layer=layer, seed=self.seed)
         with count_passes(model) as passes:
-            result: Any = explain(
-                model,
-                image,
-                target,
-                self.spec,
-                layer=layer,
-                references=self.references,
-                resolution=self.subject.resolution,
-                generator=self.seed,
-                arguments=self.arguments,
-            )
+            attribution, _ = run_method(self.spec, model, image, request)
         if self.subject.counted not in model.modules():
             self.spared.forward += passes.forward
-        attribution: Tensor = result[0] if isinstance(result, tuple) else result
         return attribution
 
 

@@ -188,7 +188,7 @@ def test_a_method_without_references_remarks_upon_it(tmp_path):
         )
         return set(run_study(study, tmp_path / str(len(changes))).cells["remark"])
 
-    assert remarks() == {"compared with noise, in want of references"}
+    assert remarks() == {"compared with noise: no references were given"}
     assert remarks(references="others") == {""}
 
 
@@ -210,7 +210,7 @@ def test_kept_attributions_are_those_of_explain(tmp_path, model):
         (asked,) = task.asked
         spec = asked.entry.spec
         aim = subject.aim(seen, "predicted")
-        module, output = subject.asked(spec, aim, "auto", subject.model)
+        module, output = subject.explained(spec, aim, "auto")
         more = {} if asked.entry.baseline is None else {"baselines": torch.ones_like(seen)}
         with count_passes(module) as passes:
             attribution = explain(

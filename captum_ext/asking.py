@@ -1,0 +1,465 @@
+"""The only place where a method is asked about a model, its cost counted, a failure an answer.
+
+:func:`ask` answers a :class:`Request` with an :class:`Answer`. :func:`captum_ext.explain`,
+pictures, the exam, studies and metrics all stand on it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from captum.attr import Attribution
+from torch import Tensor, nn
+
+from captum_ext.checks import as_tuple, check_choice, check_inputs, one_line
+from captum_ext.coerce import baselines_of, layer_of
+from captum_ext.forward import Evaluator, Passes, Remembered, count_passes, default_batch_size
+from captum_ext.randomness import global_seed
+from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.targets import check_target, clear_target_errors, plain_target
+
+#: Which output is explained. ``"auto"``: the logit, where a method uses gradients, as that of a
+#: probability near 1 vanishes; the probability, where it only runs the model.
+OUTPUTS = ("auto", "logit", "probability")
+
+ZERO = "zero everywhere"
+NOT_FINITE = "the attribution is not finite"
+NOISE = "compared with noise: no references were given"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a method is asked about an example.
+
+    Attributes:
+        target: in Captum's forms; None: each example's highest output.
+        output: one of :data:`OUTPUTS`, for a classifier that gives logits; None: as the model gives
+            it.
+        has_logit: whether the model gives logits; else its output is a probability.
+        baseline: name of a baseline, of :data:`captum_ext.baselines.BASELINES`.
+        references: examples of other images, a tensor ``[R, ...]`` for each input.
+        layer: for methods that look into one, or its name.
+        settings: arguments of ``attribute()``, in place of the defaults.
+        passes: the most passes that the method may take; None: no limit.
+        seed: of what is drawn.
+        resolution: see :func:`captum_ext.explain`.
+    """
+
+    target: Any = None
+    output: str | None = None
+    has_logit: bool = True
+    baseline: str | None = None
+    references: Tensor | tuple[Tensor, ...] | None = field(default=None, repr=False)
+    layer: nn.Module | str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    passes: int | None = None
+    seed: int = 0
+    resolution: Resolution = "image"
+
+
+@dataclass
+class Answer:
+    """What a method says, and what it cost.
+
+    Attributes:
+        heat: the attribution, of the shape, dtype and device of the example; None where there is
+            none.
+        beside: what ``attribute()`` returned beside it, as a convergence delta.
+        output: which output was explained; empty where the model's only one was.
+        settings: the arguments that were chosen for the method, without its defaults.
+        error: why there is no attribution, in one line.
+        traceback: of the error.
+        applies: False where the method does not work on such a model or input at all.
+        remarks: what is odd about the attribution.
+        passes: examples that the method asked for; what another method had asked before counts.
+        computed: examples that really went through the model.
+        seconds: wall time, as if no other method had asked the same before.
+        elapsed: wall time that it really took.
+        exception: that was raised; None where :attr:`error` is about the attribution.
+    """
+
+    heat: Any = field(default=None, repr=False)
+    beside: Sequence[Any] = field(default=(), repr=False)
+    output: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    error: str = ""
+    traceback: str = field(default="", repr=False)
+    applies: bool = True
+    remarks: list[str] = field(default_factory=list)
+    passes: Passes = field(default_factory=Passes)
+    computed: Passes = field(default_factory=Passes)
+    seconds: float = 0.0
+    elapsed: float = 0.0
+    exception: Exception | None = field(default=None, repr=False)
+
+    @property
+    def remark(self) -> str:
+        """Why there is no attribution, or what is odd about it."""
+        return self.error or "; ".join(self.remarks)
+
+
+def ask(
+    spec: MethodSpec,
+    model: Callable[..., Any],
+    example: Tensor | tuple[Tensor, ...],
+    request: Request,
+    shared: Remembered | None = None,
+) -> Answer:
+    """Asks a method about a model; a failure is an answer, too.
+
+    Args:
+        spec: the method.
+        model: a module, or a function where the method needs no module; its passes are counted.
+        example: what the model sees, ``[B, ...]``, or a tuple of such.
+        request: what is asked.
+        shared: answers as ``model`` does, and keeps its answers for the next method that only runs
+            the model.
+
+    Example:
+        >>> from captum_ext.registry import get_method
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+        >>> answer = ask(get_method("saliency"), model, torch.rand(1, 3, 2, 2), Request(target=1))
+        >>> answer.heat.shape, answer.passes
+        (torch.Size([1, 3, 2, 2]), Passes(forward=1, backward=1))
+        >>> ask(get_method("saliency"), abs, torch.rand(1, 2), Request(target=9)).error
+        "target 9 does not fit the model's output of shape (1, 2)"
+    """
+    answer = Answer()
+    if request.references is None and spec.compares:
+        answer.remarks.append(NOISE)
+    spared = shared.spared if shared is not None else 0.0
+    start = time.perf_counter()
+    try:
+        module, answer.output = with_output(spec, model, request, shared)
+        problem = spec.problem_with(module, layer_of(model, request.layer)) or _too_large(
+            spec, example, request
+        )
+        answer.applies = problem is None
+        if problem is not None:
+            raise ValueError(problem)
+        answer.settings = chosen_settings(spec, model, as_tuple(example), request)
+        prepared = replace(request, settings=answer.settings, baseline=None)
+        with _counting(answer, module, model):
+            answer.heat, answer.beside = run_method(spec, module, example, prepared, model)
+        _check_values(answer)
+    except Exception as error:
+        answer.heat, answer.exception = None, error
+        answer.error, answer.traceback = one_line(error), traceback.format_exc()
+    answer.elapsed = answer.seconds = time.perf_counter() - start
+    if shared is not None:
+        answer.seconds += shared.spared - spared
+    return answer
+
+
+def only_runs(spec: MethodSpec) -> bool:
+    """Whether a method only runs the model, forward and as a whole.
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> only_runs(get_method("occlusion")), only_runs(get_method("saliency"))
+        (True, False)
+    """
+    return not spec.needs & {Need.GRADIENTS, Need.MODULE, Need.LAYER}
+
+
+def output_for(spec: MethodSpec, output: str) -> str:
+    """Which output of a model that gives logits a method explains.
+
+    Args:
+        spec: the method; one that is defined on one output explains that.
+        output: one of :data:`OUTPUTS`.
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> output_for(get_method("occlusion"), "auto"), output_for(get_method("pda"), "logit")
+        ('probability', 'probability')
+    """
+    if Need.PROBABILITIES in spec.needs:
+        return "probability"
+    if Need.LOGITS in spec.needs:
+        return "logit"
+    if output != "auto":
+        return output
+    return "probability" if only_runs(spec) else "logit"
+
+
+def with_output(
+    spec: MethodSpec, model: Any, request: Request, shared: Remembered | None = None
+) -> tuple[Any, str]:
+    """The model as a method sees it, and which output it then gives.
+
+    A model that has a method ``with_output()`` itself, as those of the exam have, is explained by
+    the output that it gives; a method that is defined on another output gets that one.
+
+    Args:
+        spec, model, request, shared: as of :func:`ask`.
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> model, request = nn.Linear(2, 3), Request(output="auto")
+        >>> with_output(get_method("occlusion"), model, request)[1]
+        'probability'
+    """
+    source = shared if shared is not None and only_runs(spec) else model
+    if request.output is None:
+        return source, ""
+    if hasattr(model, "with_output"):
+        output = output_for(spec, model.output)
+        return (source if output == model.output else model.with_output(output)), output
+    output = output_for(spec, request.output) if request.has_logit else "probability"
+    if output == "probability" and request.has_logit:
+        source = nn.Sequential(source, nn.Softmax(dim=1)).eval()
+    return source, output
+
+
+def chosen_settings(
+    spec: MethodSpec, model: Callable[..., Any], inputs: tuple[Tensor, ...], request: Request
+) -> dict[str, Any]:
+    """A request's arguments of ``attribute()``, as the method takes them.
+
+    Lists are tuples, and baselines of a name are tensors.
+
+    Args:
+        spec, model, request: as of :func:`ask`.
+        inputs: what the model sees.
+
+    Raises:
+        TypeError, ValueError: a value that does not fit the inputs; an unknown name.
+    """
+    chosen = {name: _as_tuples(value) for name, value in request.settings.items()}
+    if request.baseline is not None:
+        chosen.setdefault("baselines", request.baseline)
+    if isinstance(chosen.get("baselines"), str):
+        made = baselines_of(chosen["baselines"], spec, model, inputs, request.seed)
+        chosen["baselines"] = made if len(made) > 1 else made[0]
+    return chosen if spec.convert is None else spec.convert(inputs, chosen)
+
+
+def run_method(
+    spec: MethodSpec,
+    model: Callable[..., Any],
+    example: Any,
+    request: Request,
+    base: Callable[..., Any] | None = None,
+) -> tuple[Any, tuple[Any, ...]]:
+    """Runs a method with defaults that suit the example.
+
+    Args:
+        spec: the method.
+        model: as the method sees it.
+        example: a tensor ``[B, ...]`` or a tuple of them.
+        request: what is asked; its output is not looked at.
+        base: the model whose layers and baselines have names; None: ``model``.
+
+    Returns:
+        The attribution, of the shape, dtype and device of ``example``, without autograd graph, and
+        what ``attribute()`` returned beside it.
+
+    Raises:
+        TypeError, ValueError: as of :func:`captum_ext.explain`.
+    """
+    base = model if base is None else base
+    target = plain_target(request.target)
+    check_choice(request.resolution, "resolution", ("pixel", "image"))
+    tensors = check_inputs(example)
+    check_target(target, tensors[0].shape[0])
+    several = isinstance(example, tuple)
+    attribution = spec.make(model, layer_of(base, request.layer))
+    accepted, takes_any = accepted_arguments(attribution)
+    unknown = sorted(set(request.settings) - accepted)
+    if unknown and not takes_any:
+        raise TypeError(
+            f"{spec.name} does not take {', '.join(unknown)}; it takes "
+            f"{', '.join(sorted(accepted - {'inputs', 'target'}))}"
+        )
+    # Copies, so that no method can leave a mark on the caller's tensors.
+    where = _device_of(model, tensors[0].device)
+    copies = tuple(tensor.detach().clone().to(where) for tensor in tensors)
+    settings = spec.arguments(copies if several else copies[0], request.resolution, request.seed)
+    compared: dict[str, Any] = {}
+    if request.references is not None:
+        examples = _examples(request.references, copies)
+        compared = spec.reference_arguments(examples if several else examples[0])
+    chosen = compared | chosen_settings(spec, base, copies, request)
+    if request.passes is not None:
+        settings |= spec.within(
+            request.passes, copies if several else copies[0], request.resolution, chosen
+        )
+    settings |= _general(attribution, model, copies, request.seed, accepted) | chosen
+    additional = settings.get("additional_forward_args")
+    if target is None:
+        target = predicted_target(model, copies, additional)
+    if "target" in accepted or takes_any:
+        settings["target"] = target
+    with (
+        clear_target_errors(model, copies, target, additional),
+        global_seed(request.seed),
+        warnings.catch_warnings(),
+    ):
+        # Captum warns that it does what this function asked it to do.
+        warnings.filterwarnings("ignore", message=_ROUTINE_WARNINGS, category=UserWarning)
+        result = attribution.attribute(copies if several else copies[0], **settings)
+    return _parts(_like_inputs(result, example), example)
+
+
+_ROUTINE_WARNINGS = (
+    r"\s*(Input Tensor \d+ did not already require gradients|Setting (forward, )?backward hooks"
+    r"|You are providing multiple inputs for Lime|Converting a tensor with requires_grad)"
+)
+
+
+def accepted_arguments(attribution: Attribution) -> tuple[set[str], bool]:
+    """The names of the arguments of ``attribute()``, and whether it takes any other too.
+
+    What it hands on to the method that it inherits from, or is made of, counts.
+
+    Example:
+        >>> from captum.attr import NoiseTunnel, Saliency
+        >>> "abs" in accepted_arguments(NoiseTunnel(Saliency(lambda x: x)))[0]
+        True
+    """
+    names: set[str] = set()
+    takes_any = False
+    for kind in type(attribution).__mro__:
+        if not callable(kind.__dict__.get("attribute")):
+            continue
+        parameters = inspect.signature(kind.__dict__["attribute"]).parameters.values()
+        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self"}
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        if not takes_any:
+            break
+    inner = getattr(attribution, "attribution_method", None)
+    if takes_any and isinstance(inner, Attribution):
+        more, takes_any = accepted_arguments(inner)
+        names |= more
+    return names, takes_any
+
+
+def predicted_target(
+    model: Callable[..., Any], inputs: tuple[Tensor, ...], additional_forward_args: Any = None
+) -> Any:
+    """The target where none is given: each example's highest output ``[B]``.
+
+    Returns:
+        None where the model returns one score for each example.
+
+    Raises:
+        ValueError: outputs of more than two dimensions.
+
+    Example:
+        >>> import torch
+        >>> predicted_target(nn.Identity(), (torch.tensor([[0.2, 0.8]]),))
+        tensor([1])
+    """
+    evaluator = Evaluator(model, additional_forward_args=additional_forward_args)
+    outputs = evaluator(inputs, lambda examples, _: tuple(x[examples] for x in inputs), 1)[:, 0]
+    if outputs.dim() == 1:
+        return None
+    if outputs.dim() == 2:
+        return outputs.argmax(1)
+    raise ValueError(
+        "target must be given for a model whose output has more than two dimensions; its shape is "
+        f"{tuple(outputs.shape)}"
+    )
+
+
+def _too_large(spec: MethodSpec, example: Any, request: Request) -> str | None:
+    """Why a method would not end: more features than it can take, one for each pixel."""
+    n_features, most = as_tuple(example)[0][0].numel(), spec.max_features
+    if request.resolution != "pixel" or most is None or n_features <= most:
+        return None
+    return f"{spec.name} does not scale to {n_features} features (at most {most})"
+
+
+@contextmanager
+def _counting(
+    answer: Answer, module: Callable[..., Any], model: Callable[..., Any]
+) -> Iterator[None]:
+    """Counts what the method asks of ``module``, and what of it reaches ``model``."""
+    with ExitStack() as stack:
+        if isinstance(module, nn.Module):
+            answer.passes = answer.computed = stack.enter_context(count_passes(module))
+        if module is not model and isinstance(model, nn.Module):
+            computed = stack.enter_context(count_passes(model))
+            if isinstance(module, nn.Module) and model in module.modules():
+                answer.computed = computed
+        yield
+
+
+def _check_values(answer: Answer) -> None:
+    """Drops an attribution that is not finite, and remarks on one that is zero."""
+    parts = as_tuple(answer.heat)
+    if not all(bool(torch.isfinite(part).all()) for part in parts):
+        answer.heat, answer.error = None, NOT_FINITE
+    elif not any(bool(part.any()) for part in parts):
+        answer.remarks.append(ZERO)
+
+
+def _parts(result: Any, example: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The attribution in what ``attribute()`` returned, and what came beside it."""
+    if not isinstance(result, tuple):
+        return result, ()
+    if isinstance(example, tuple) and not isinstance(result[0], tuple):
+        return result, ()
+    return result[0], tuple(result[1:])
+
+
+def _examples(references: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """References, known to be like the inputs, where these are."""
+    examples = check_inputs(references, "references")
+    if [part.shape[1:] for part in examples] != [x.shape[1:] for x in inputs]:
+        raise ValueError(
+            f"references must be like inputs, {[tuple(x.shape[1:]) for x in inputs]} each; got "
+            f"{[tuple(part.shape[1:]) for part in examples]}"
+        )
+    return tuple(part.to(x) for part, x in zip(examples, inputs, strict=True))
+
+
+def _general(
+    attribution: Attribution,
+    model: Callable[..., Any],
+    inputs: tuple[Tensor, ...],
+    seed: int,
+    accepted: set[str],
+) -> dict[str, Any]:
+    """The arguments that many methods have: the seed, and batch sizes for Captum's."""
+    general = {"generator": seed}
+    # Captum's own, also in a class that inherits it: by itself it takes one row, or all, at once.
+    if attribution.attribute.__module__.startswith("captum."):
+        batch_size = default_batch_size(inputs, model)
+        general["perturbations_per_eval"] = max(1, batch_size // inputs[0].shape[0])
+        general["internal_batch_size"] = max(batch_size, inputs[0].shape[0])
+    return {name: value for name, value in general.items() if name in accepted}
+
+
+def _device_of(model: Callable[..., Any], inputs: torch.device) -> torch.device:
+    """Where a module's parameters are; where the inputs are, if there are none."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), inputs)
+
+
+def _as_tuples(value: Any) -> Any:
+    """Lists as the tuples that methods want; study files and the command line have lists."""
+    return tuple(_as_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+def _like_inputs(result: Any, inputs: Any) -> Any:
+    """Detached, in its input's dtype and on its device; what comes beside attributions as it is."""
+    if isinstance(inputs, tuple) and isinstance(result, tuple) and len(result) == len(inputs):
+        pairs = zip(result, inputs, strict=True)
+        return tuple(_like_inputs(part, tensor) for part, tensor in pairs)
+    if isinstance(result, tuple):
+        return tuple(_like_inputs(part, inputs) for part in result)
+    if not isinstance(result, Tensor):
+        return result
+    like = inputs if isinstance(inputs, Tensor) else inputs[0]
+    dtype = like.dtype if like.is_floating_point() else result.dtype
+    return result.detach().to(like.device, dtype)

@@ -1,0 +1,77 @@
+"""One request for several methods: each gets the part of it that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from captum_ext.asking import Request, accepted_arguments
+from captum_ext.baselines import BASELINES
+from captum_ext.checks import check_choice
+from captum_ext.models import Classifier
+from captum_ext.spec import MethodSpec
+
+
+def check_request(request: Request, specs: Sequence[MethodSpec], model: Classifier) -> None:
+    """Refuses what no method takes, before the model runs.
+
+    Args:
+        request: for all methods; its layer is a module.
+        specs: the methods.
+        model: that is explained.
+
+    Raises:
+        TypeError: an argument that no method takes.
+        ValueError: an argument that is given elsewhere; an unknown baseline; methods none of which
+            works on the model.
+
+    Example:
+        >>> from torch import nn
+        >>> from captum_ext import get_method, load_model
+        >>> model = load_model(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), size=4)
+        >>> check_request(Request(settings={"n_steps": 3}), [get_method("saliency")], model)
+        Traceback (most recent call last):
+        ...
+        TypeError: n_steps is not taken by saliency
+    """
+    for name in ("inputs", "target"):
+        if name in request.settings:
+            raise ValueError(f"arguments must not hold {name}, which is known")
+    if request.baseline is not None:
+        check_choice(request.baseline, "baseline", BASELINES)
+    given = dict.fromkeys(request.settings, True) | {
+        name: getattr(request, name) is not None for name in ("references", "layer", "baseline")
+    }
+    used: set[str] = set()
+    problems: list[str] = []
+    for spec in specs:
+        try:
+            taken = request_for(spec, request, model)
+        except (TypeError, ValueError) as error:
+            problems.append(str(error))
+            continue
+        used |= set(taken.settings)
+        used |= {name for name in given if getattr(taken, name, None) is not None}
+    if len(problems) == len(specs):
+        raise ValueError("; ".join(problems))
+    for name, there in given.items():
+        if there and name not in used:
+            raise TypeError(f"{name} is not taken by {', '.join(spec.name for spec in specs)}")
+
+
+def request_for(spec: MethodSpec, request: Request, model: Classifier) -> Request:
+    """The part of a request that a method takes.
+
+    Raises:
+        TypeError, ValueError: the method does not work on the model.
+    """
+    layer = request.layer if spec.takes_layer else None
+    accepted, _ = accepted_arguments(spec.make(model, layer))  # type: ignore[arg-type]
+    takes_baseline = "baselines" in accepted and not spec.compares
+    return replace(
+        request,
+        layer=layer,
+        references=request.references if spec.takes_references else None,
+        baseline=request.baseline if takes_baseline else None,
+        settings={name: value for name, value in request.settings.items() if name in accepted},
+    )
