@@ -28,7 +28,8 @@ from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from captum_ext.checks import check_baselines, check_choice, check_forward_func
+from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.checks import check_baselines, check_choice
 from captum_ext.forward import rows_per_call
 from captum_ext.perturbation.feature_masks import grid_masks, one_for_each, pixel_masks
 from captum_ext.perturbation.mask_search import (
@@ -54,7 +55,7 @@ PLANNED = {field.name for field in fields(SearchSettings)} - {"bounded"}
 Tensors = tuple[Tensor, ...]
 
 
-class GeneticIPHA(PerturbationAttribution):
+class GeneticIPHA(AttributionMixin, PerturbationAttribution):
     """Searches the mask of the highest score by a genetic algorithm.
 
     The population begins at random. The ``n_parents`` fittest have as many children as the
@@ -85,10 +86,6 @@ class GeneticIPHA(PerturbationAttribution):
         >>> search.important_score, search.unimportant_score
         (1.0, 0.0)
     """
-
-    def __init__(self, forward_func: Callable[..., Any]) -> None:
-        check_forward_func(forward_func)
-        super().__init__(forward_func)
 
     @log_usage(part_of_slo=True)
     def attribute(

@@ -25,9 +25,9 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_ext import baselines as make
+from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.checks import (
     check_choice,
-    check_forward_func,
     check_int,
     check_interval,
     check_number,
@@ -46,7 +46,7 @@ ROUNDING, MOST_ROUNDING = 16, 1e-4
 N_REFERENCES = 8
 
 
-class IG2(GradientAttribution):
+class IG2(AttributionMixin, GradientAttribution):
     """IG2: integrated gradients on a path that descends towards references of other classes.
 
     Args:
@@ -79,25 +79,17 @@ class IG2(GradientAttribution):
         attribute_to_layer_input: bool | None = None,
         multiply_by_inputs: bool = True,
     ) -> None:
-        check_forward_func(forward_func)
+        super().__init__(forward_func)
         if layer is None and not isinstance(forward_func, nn.Module):
             wanted = "layer (or a function that represents) must be given"
             raise ValueError(f"{wanted} where forward_func is not a torch.nn.Module")
         if layer is not None and not callable(layer):
             raise TypeError(f"layer must be a module or a function; got {type(layer).__name__}")
-        super().__init__(forward_func)
         self.layer = layer
         self.attribute_to_layer_input = (
             layer is None if attribute_to_layer_input is None else attribute_to_layer_input
         )
         self._multiply_by_inputs = multiply_by_inputs
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return self._multiply_by_inputs
-
-    def has_convergence_delta(self) -> bool:
-        return True
 
     @log_usage(part_of_slo=True)
     def attribute(

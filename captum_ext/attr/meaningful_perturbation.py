@@ -34,10 +34,10 @@ from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.checks import (
     check_baselines,
     check_choice,
-    check_forward_func,
     check_int,
     check_number,
     precise,
@@ -59,7 +59,7 @@ ROUNDING = 4
 Tensors = tuple[Tensor, ...]
 
 
-class MeaningfulPerturbation(PerturbationAttribution):
+class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
     """Learns the smallest region of an image that decides the score.
 
     An example's mask does not depend on its batch mates, in float64. In float32 a deep network
@@ -72,10 +72,6 @@ class MeaningfulPerturbation(PerturbationAttribution):
         >>> bool(heat[9:15, 9:15].mean() > 0.8), bool(heat[:6].mean() < 0.1)
         (True, True)
     """
-
-    def __init__(self, forward_func: Callable[..., Any]) -> None:
-        check_forward_func(forward_func)
-        super().__init__(forward_func)
 
     @log_usage(part_of_slo=True)
     def attribute(

@@ -21,7 +21,8 @@ from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_ext.checks import check_choice, check_forward_func, check_int, precise
+from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.checks import check_choice, check_int, precise
 from captum_ext.forward import Rows, rows_per_call
 from captum_ext.layers import Tap
 from captum_ext.perturbation.feature_masks import one_for_each
@@ -53,7 +54,7 @@ TRAIN_PER_CLASS = 1000
 WINDOWS_ALONG_A_SIDE = 12
 
 
-class PredictionDifference(PerturbationAttribution):
+class PredictionDifference(AttributionMixin, PerturbationAttribution):
     """Prediction difference analysis: what knowing each part of the input does to the prediction.
 
     Args:
@@ -74,10 +75,9 @@ class PredictionDifference(PerturbationAttribution):
     """
 
     def __init__(self, forward_func: Callable[..., Any], layer: nn.Module | None = None) -> None:
-        check_forward_func(forward_func)
+        super().__init__(forward_func)
         if layer is not None and not isinstance(layer, nn.Module):
             raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}")
-        super().__init__(forward_func)
         self.layer = layer
 
     @log_usage(part_of_slo=True)

@@ -24,7 +24,8 @@ from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_ext.checks import as_tuple, check_choice, check_forward_func, check_int
+from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.checks import as_tuple, check_choice, check_int
 from captum_ext.forward import Evaluator, rows_per_call
 from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, Segments
 from captum_ext.perturbation.rows import perturb_each
@@ -53,7 +54,7 @@ class SegmentAttribution:
     outputs: Tensor
 
 
-class SegmentPerturbation(PerturbationAttribution):
+class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
     """Perturbs segments of images, by any combination of the four parts.
 
     Args:
@@ -89,12 +90,11 @@ class SegmentPerturbation(PerturbationAttribution):
         perturber: Perturber | tuple[Perturber, ...],
         attributer: Attributer,
     ) -> None:
-        check_forward_func(forward_func)
+        super().__init__(forward_func)
         _check_parts("segmenter", as_tuple(segmenter), Callable)
         _check_parts("sampler", (sampler,), Callable)
         _check_parts("perturber", as_tuple(perturber), Perturber)
         _check_parts("attributer", (attributer,), Attributer)
-        super().__init__(forward_func)
         self.segmenter = segmenter
         self.sampler = sampler
         self.perturber = perturber
