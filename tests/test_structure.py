@@ -13,7 +13,7 @@ FLOORS = (
     ("attr",),
     ("builtins",),
     ("registry",),
-    ("explanation", "coerce"),
+    ("explanation", "coerce", "readme"),
     ("visualize", "testing", "metrics"),
     ("exam", "pictures"),
     ("analysis",),
