@@ -142,10 +142,9 @@ class PredictionDifference(AttributionMixin, PerturbationAttribution):
             ReplacedExample(xs, features, marginals, n_samples, seed)
             for xs, features in zip(zip(*tensors, strict=True), partition, strict=True)
         ]
+        call = (self.forward_func, target, additional_forward_args)
         evaluator = ActivationEvaluator(
-            self.forward_func,
-            target,
-            additional_forward_args,
+            *call,
             batch_size=rows_per_call(perturbations_per_eval, len(tensors[0])),
             shortcut=shortcut,
             show_progress=show_progress,
