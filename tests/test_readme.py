@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import captum_ext
+from captum_ext.readme import with_table
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -26,4 +27,9 @@ def test_the_examples_run_in_order(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize("spec", captum_ext.methods(), ids=lambda spec: spec.name)
 def test_the_table_lists_the_method_as_its_spec_has_it(spec):
     needs = ", ".join(sorted(need.value for need in spec.needs)) or "any function"
-    assert f"| `{spec.name}` | {spec.title} ({spec.paper}) | {spec.family} | {needs} |" in README
+    row = f"| `{spec.name}` | {spec.title} ({spec.paper}) | {spec.family} | {needs} |"
+    assert row in README, "run python -m captum_ext.readme"
+
+
+def test_the_table_is_what_the_registry_writes():
+    assert with_table(README) == README, "run python -m captum_ext.readme"

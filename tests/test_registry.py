@@ -15,65 +15,6 @@ from captum_ext.forward import count_passes
 
 ROOT = Path(__file__).parents[1]
 
-TOY_FILE = '''
-"""A toy method: the score, everywhere."""
-
-import torch
-from captum.attr import PerturbationAttribution
-from captum.log import log_usage
-
-from captum_ext.checks import check_inputs
-from captum_ext.targets import check_target
-from captum_ext.forward import Evaluator
-from captum_ext.spec import MethodSpec
-
-
-class ToyScore(PerturbationAttribution):
-    """The score itself."""
-
-    @log_usage()
-    def attribute(self, inputs, target=None):
-        tensors = check_inputs(inputs)
-        check_target(target, tensors[0].shape[0])
-        score = Evaluator(self.forward_func, target)(
-            inputs, lambda examples, _: tuple(x[examples] for x in tensors), 1
-        )
-        result = tuple(
-            score.reshape(-1, *[1] * (x.dim() - 1)).expand_as(x).to(x.dtype).clone()
-            for x in tensors
-        )
-        return result if isinstance(inputs, tuple) else result[0]
-
-
-SPECS = (
-    MethodSpec("toy_score", "Toy score", "perturbation", "-", ToyScore),
-    MethodSpec("toy_twin", "Toy twin", "perturbation", "-", ToyScore),
-)
-'''
-
-TOY_SCRIPT = """
-import pickle, sys
-import captum_ext, captum.attr, saliency.core, saliency_adapters
-from captum_ext.attr import ToyScore
-from captum_ext.cli import main
-from captum_ext.testing import check_attribution
-
-assert captum_ext.__file__.startswith(sys.argv[1])
-assert captum_ext.get_method("toy_score").attribution is ToyScore
-captum_ext.register()
-from captum.attr import ToyScore as in_captum
-from saliency.core import ToyScore as in_saliency
-assert in_captum is ToyScore and "ToyScore" in captum.attr.__all__
-assert issubclass(in_saliency, saliency.core.CoreSaliency)
-assert saliency_adapters.ToyScore is in_saliency
-assert saliency_adapters.ToyScore().spec.name == "toy_score"
-assert saliency_adapters.ToyTwin().spec.name == "toy_twin"
-assert pickle.loads(pickle.dumps(saliency_adapters.ToyScore())).spec.name == "toy_score"
-check_attribution("toy_score").raise_if_failed()
-main(["methods"])
-main(["exam", "--size", "5", "--images", "1", "--methods", "toy_score", "--out", sys.argv[1]])
-"""
-
 
 @pytest.fixture
 def registered():
@@ -258,19 +199,6 @@ def test_a_name_that_the_library_has_is_never_replaced(monkeypatch):
 
 def test_built_in_classes_are_not_registered_again(registered):
     assert not any(name.endswith(".Saliency") for name in registered)
-
-
-def test_a_toy_method_as_one_file_appears_everywhere(tmp_path):
-    for package in ("captum_ext", "saliency_adapters"):
-        shutil.copytree(
-            ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    (tmp_path / "captum_ext" / "attr" / "toy_score.py").write_text(TOY_FILE)
-    result = run(TOY_SCRIPT, tmp_path, path=[tmp_path])
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("toy_score") >= 1
-    assert "Toy score" in result.stdout
-    assert (tmp_path / "exam.png").exists()
 
 
 def test_a_third_partys_methods_are_found_by_their_entry_points(tmp_path):

@@ -8,14 +8,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("checks", "image_files", "randomness", "passes", "results", "targets", "layers", "suitable"),
-    ("forward", "baselines", "perturbation", "call_model", "spec"),
+    ("attribution_mixin", "forward", "baselines", "perturbation", "call_model", "spec"),
     ("path", "models"),
     ("attr",),
     ("builtins",),
     ("registry",),
     ("coerce",),
     ("asking",),
-    ("explanation",),
+    ("explanation", "readme"),
     ("visualize", "testing", "metrics"),
     ("exam", "pictures"),
     ("analysis",),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.center_pixel.report import CenterFinding, Table, ordered
 from captum_ext.study import StudyResults
-from captum_ext.visualize.style import FAINT, INK
+from captum_ext.visualize.style import FAINT, INK, write_title
 
 # Inches: a row and a column of the heat table, the names, the passes, head and foot.
 _ROW, _COLUMN, _NAMES, _PASSES, _HEAD, _FOOT, _GAP = 0.21, 0.52, 1.75, 0.75, 0.8, 0.62, 0.14
@@ -25,14 +25,8 @@ def draw(
     right = _NAMES + len(outputs) * (panel + _GAP)
     width, height = right + _PASSES, _HEAD + tall + _FOOT
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
-    figure.text(
-        0.1 / width,
-        1 - 0.1 / height,
-        "Only the center pixel decides. How much of the attribution does it get?",
-        fontsize=9.5,
-        color=INK,
-        va="top",
-    )
+    title = "Only the center pixel decides. How much of the attribution does it get?"
+    write_title(figure, title, 0.1, 0.1, 9.5)
     for number, output in enumerate(outputs):
         left = _NAMES + number * (panel + _GAP)
         axes = figure.add_axes((left / width, _FOOT / height, panel / width, tall / height))

@@ -14,7 +14,7 @@ from benchmarks.growing_patch.cases import CONTROL
 from benchmarks.growing_patch.figure_columns import FigureColumn
 from benchmarks.growing_patch.report import Findings
 from captum_ext.visualize.curves import COLORS
-from captum_ext.visualize.style import BAD, FAINT, GOOD, INK, bare
+from captum_ext.visualize.style import BAD, FAINT, GOOD, INK, bare, write_title
 
 # Inches: a picture, the methods' names, the chart's height, the title, captions, the legend.
 _PICTURE, _NAMES, _CHART, _HEAD, _CAPTION, _LEGEND = 1.15, 1.35, 2.6, 0.6, 0.2, 1.9
@@ -56,14 +56,8 @@ def draw(
         )
     axes = figure.add_axes((_NAMES / width, 0.5 / height, chart / width, _CHART / height))
     _draw_chart(axes, findings, fooled_below)
-    figure.text(
-        0.1 / width,
-        1 - 0.12 / height,
-        "A gray patch grows, the score stays: which heat maps change?",
-        fontsize=10.5,
-        color=INK,
-        va="top",
-    )
+    title = "A gray patch grows, the score stays: which heat maps change?"
+    write_title(figure, title, 0.1, 0.12, 10.5)
     return figure
 
 

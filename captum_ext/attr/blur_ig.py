@@ -36,12 +36,10 @@ class BlurIG(FromSaliency):
         torch.Size([2, 3, 4, 4])
     """
 
+    _multiply_by_inputs = True
+
     def __init__(self, forward_func: Callable[..., Any]) -> None:
         super().__init__(pair.BlurIG(), forward_func)
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return True
 
     @log_usage(part_of_slo=True)
     def attribute(

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -28,22 +27,21 @@ from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from captum_ext.checks import check_baselines, check_choice, check_forward_func
+from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.checks import check_baselines, check_choice
 from captum_ext.forward import rows_per_call
-from captum_ext.perturbation.feature_masks import grid_masks, one_for_each, pixel_masks
+from captum_ext.perturbation.feature_masks import grid_masks
 from captum_ext.perturbation.mask_search import (
     KINDS,
-    KeptExample,
-    MaskRequest,
     MaskSearch,
     SearchSettings,
     found,
+    kept_examples,
+    scores_of_masks,
     search_masks,
 )
 from captum_ext.perturbation.probabilities import Probabilities, ProbabilitiesLike
 from captum_ext.perturbation.probability_evaluator import ProbabilityEvaluator
-from captum_ext.perturbation.regions import features_of, masked_regions
-from captum_ext.perturbation.rows import perturb_each
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
@@ -54,7 +52,7 @@ PLANNED = {field.name for field in fields(SearchSettings)} - {"bounded"}
 Tensors = tuple[Tensor, ...]
 
 
-class GeneticIPHA(PerturbationAttribution):
+class GeneticIPHA(AttributionMixin, PerturbationAttribution):
     """Searches the mask of the highest score by a genetic algorithm.
 
     The population begins at random. The ``n_parents`` fittest have as many children as the
@@ -85,10 +83,6 @@ class GeneticIPHA(PerturbationAttribution):
         >>> search.important_score, search.unimportant_score
         (1.0, 0.0)
     """
-
-    def __init__(self, forward_func: Callable[..., Any]) -> None:
-        check_forward_func(forward_func)
-        super().__init__(forward_func)
 
     @log_usage(part_of_slo=True)
     def attribute(
@@ -241,22 +235,7 @@ class GeneticIPHA(PerturbationAttribution):
         )
         if probabilities is not None:
             evaluator.probabilities = Probabilities(probabilities)
-        fills = check_baselines(baselines, tensors)
-        examples = _examples(tensors, fills, feature_mask)
-        seed = seed_of(generator)
-
-        def show(requests: Sequence[MaskRequest]) -> list[Tensor]:
-            masks = dict(requests)
-            counts = [len(masks.get(number, ())) for number in range(len(examples))]
-
-            def row(number: int) -> Callable[[Tensor], Tensors]:
-                return lambda rows: examples[number](masks[number][rows.cpu()])
-
-            perturb = perturb_each([row(number) for number in range(len(examples))])
-            scores = evaluator.each(tensors, perturb, counts, evaluator.check)
-            evaluator.trusted = True
-            return [scores[number] for number, _ in requests]
-
+        examples = kept_examples(tensors, check_baselines(baselines, tensors), feature_mask)
         with tqdm(
             total=1 + chosen.n_generations,
             desc="Genetic IPHA",
@@ -264,7 +243,8 @@ class GeneticIPHA(PerturbationAttribution):
             file=sys.stderr,
         ) as bar:
             live = [example.live for example in examples]
-            trails = search_masks(live, chosen, seed, show, bar.update)
+            show = scores_of_masks(evaluator, tensors, examples)
+            trails = search_masks(live, chosen, seed_of(generator), show, bar.update)
         results = tuple(
             found(example, trail, bounded=bounded)
             for example, trail in zip(examples, trails, strict=True)
@@ -277,19 +257,6 @@ class GeneticIPHA(PerturbationAttribution):
                 stacklevel=2,
             )
         return results
-
-
-def _examples(inputs: Tensors, baselines: Tensors, feature_mask: Any) -> list[KeptExample]:
-    masks = one_for_each(feature_mask, inputs)
-    if all(mask is None for mask in masks):
-        masks = pixel_masks(inputs)
-    elif any(mask is None for mask in masks):
-        raise ValueError("feature_mask must hold a mask for each input, or none for all")
-    columns = [masked_regions(mask, x) for mask, x in zip(masks, inputs, strict=True)]
-    # Copies: a search goes on to show its example when the caller has changed the inputs.
-    copies = ([x.clone() for x in tensors] for tensors in (inputs, baselines))
-    rows = (zip(*tensors, strict=True) for tensors in copies)
-    return [KeptExample(*each) for each in zip(*rows, features_of(columns), strict=True)]
 
 
 def _defaults(inputs: Tensors, resolution: Resolution, seed: int) -> dict[str, Any]:

@@ -27,9 +27,9 @@ from captum.attr import GradientAttribution
 from captum.log import log_usage
 from torch import Tensor
 
+from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.checks import (
     check_baselines,
-    check_forward_func,
     check_int,
     check_number,
     precise,
@@ -43,7 +43,7 @@ from captum_ext.targets import check_call
 CLOSE = 1e-9
 
 
-class GuidedIG(GradientAttribution):
+class GuidedIG(AttributionMixin, GradientAttribution):
     """Guided Integrated Gradients: the path changes the features with small gradients first.
 
     Example:
@@ -53,16 +53,7 @@ class GuidedIG(GradientAttribution):
         torch.Size([4, 3])
     """
 
-    def __init__(self, forward_func: Callable[..., Any]) -> None:
-        check_forward_func(forward_func)
-        super().__init__(forward_func)
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return True
-
-    def has_convergence_delta(self) -> bool:
-        return True
+    _multiply_by_inputs = True
 
     @log_usage(part_of_slo=True)
     def attribute(

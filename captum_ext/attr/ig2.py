@@ -25,16 +25,17 @@ from captum.log import log_usage
 from torch import Tensor, nn
 
 from captum_ext import baselines as make
+from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.checks import (
     check_choice,
-    check_forward_func,
     check_int,
     check_interval,
     check_number,
     check_references,
 )
 from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
-from captum_ext.layers import Tap, gradients_of, last_head
+from captum_ext.forward.representation import Representation
+from captum_ext.layers import gradients_of, last_head
 from captum_ext.path import QUADRATURES, PathView, Points, column, integrate, norms
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
@@ -46,7 +47,7 @@ ROUNDING, MOST_ROUNDING = 16, 1e-4
 N_REFERENCES = 8
 
 
-class IG2(GradientAttribution):
+class IG2(AttributionMixin, GradientAttribution):
     """IG2: integrated gradients on a path that descends towards references of other classes.
 
     Args:
@@ -79,25 +80,17 @@ class IG2(GradientAttribution):
         attribute_to_layer_input: bool | None = None,
         multiply_by_inputs: bool = True,
     ) -> None:
-        check_forward_func(forward_func)
+        super().__init__(forward_func)
         if layer is None and not isinstance(forward_func, nn.Module):
             wanted = "layer (or a function that represents) must be given"
             raise ValueError(f"{wanted} where forward_func is not a torch.nn.Module")
         if layer is not None and not callable(layer):
             raise TypeError(f"layer must be a module or a function; got {type(layer).__name__}")
-        super().__init__(forward_func)
         self.layer = layer
         self.attribute_to_layer_input = (
             layer is None if attribute_to_layer_input is None else attribute_to_layer_input
         )
         self._multiply_by_inputs = multiply_by_inputs
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return self._multiply_by_inputs
-
-    def has_convergence_delta(self) -> bool:
-        return True
 
     @log_usage(part_of_slo=True)
     def attribute(
@@ -161,7 +154,7 @@ class IG2(GradientAttribution):
         evaluator = Evaluator(self.forward_func, target, additional_forward_args)
         path = _ModelDescent(tensors, references, n_steps, step_size, clip, tolerance, patience)
         layer = self._layer(tensors, evaluator, batch_size)
-        path.watch(evaluator, layer, self.attribute_to_layer_input)
+        path.represent = Representation(evaluator, layer, self.attribute_to_layer_input)
         result = integrate(
             path,
             tensors,
@@ -278,13 +271,11 @@ class Descent:
 class _ModelDescent(Descent):
     """With the gradients of a torch model: one forward and two backward passes at each point."""
 
-    def watch(self, evaluator: Evaluator, layer: Any, of_input: bool) -> None:
-        """Notes the model, the layer (or function) that represents, and which side of it."""
-        self.evaluator, self.layer, self.of_input = evaluator, layer, of_input
+    represent: Representation
 
     @torch.no_grad()
     def aim(self, goals: Points, paths: Tensor) -> None:
-        _, self.goals = self._run(goals, paths)
+        _, self.goals = self.represent(goals, paths // self.n_references)
         if not bool(torch.isfinite(self.goals).all()):
             raise ValueError("layer must represent the references by finite values")
         precision = torch.finfo(self.goals.dtype).eps
@@ -293,7 +284,7 @@ class _ModelDescent(Descent):
     def look(self, points: Points, paths: Tensor) -> PathView:
         leaves = tuple(x.detach().requires_grad_() for x in points)
         with torch.enable_grad():
-            scores, representation = self._run(leaves, paths)
+            scores, representation = self.represent(leaves, paths // self.n_references)
             total = scores.sum()
         gradients = gradients_of(total, leaves, keep_graph=True)
         rows = paths - self.first
@@ -302,27 +293,8 @@ class _ModelDescent(Descent):
         near = distance <= self.rounding[rows]
         # The distance's own gradient points where that of its square does, and does not fade.
         unit = torch.where(column(near, away), 0, away / column(distance, away)).to(away.dtype)
-        ascent = gradients_of(representation, leaves, unit, name=f"layer ({self.layer})")
+        ascent = gradients_of(representation, leaves, unit, name=f"layer ({self.represent.layer})")
         return PathView(gradients, tuple(-each for each in ascent), distance)
-
-    def _run(self, points: Points, paths: Tensor) -> tuple[Tensor, Tensor]:
-        """The scores ``[rows]`` and the representations ``[rows, features]``."""
-        examples = paths // self.n_references
-        if isinstance(self.layer, nn.Module):
-            with Tap(self.layer, of_input=self.of_input) as tap:
-                scores = self.evaluator.one_score_each(points, examples)
-            representation = tap.values
-        else:
-            scores = self.evaluator.one_score_each(points, examples)
-            arguments = self.evaluator.additional_forward_args
-            function = Evaluator(self.layer, additional_forward_args=arguments, name="layer")
-            representation = function.outputs(points, examples)
-        if representation.dim() == 0 or representation.shape[0] != len(paths):
-            raise ValueError(
-                f"layer must represent each example by a row; got shape "
-                f"{tuple(representation.shape)} for {len(paths)} examples"
-            )
-        return scores, representation.reshape(len(paths), -1)
 
 
 def _defaults(inputs: Points, resolution: Resolution, seed: int) -> dict[str, Any]:

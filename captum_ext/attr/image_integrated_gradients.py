@@ -18,7 +18,6 @@ Paper: arXiv 1703.01365 (ICML 2017).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,12 +26,12 @@ from captum.attr._utils.approximation_methods import SUPPORTED_METHODS, approxim
 from captum.log import log_usage
 from torch import Tensor
 
+from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.baselines import image_mean, make_baselines
 from captum_ext.checks import (
     as_tuple,
     check_baselines,
     check_choice,
-    check_forward_func,
     check_int,
     precise,
 )
@@ -42,7 +41,7 @@ from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
 
-class ImageIntegratedGradients(GradientAttribution):
+class ImageIntegratedGradients(AttributionMixin, GradientAttribution):
     """Integrated Gradients for images: the mean over ways that end at several upper bounds.
 
     Example:
@@ -56,16 +55,7 @@ class ImageIntegratedGradients(GradientAttribution):
         (torch.Size([2, 3, 6, 6]), torch.Size([2]))
     """
 
-    def __init__(self, forward_func: Callable[..., Any]) -> None:
-        check_forward_func(forward_func)
-        super().__init__(forward_func)
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        return True
-
-    def has_convergence_delta(self) -> bool:
-        return True
+    _multiply_by_inputs = True
 
     @log_usage(part_of_slo=True)
     def attribute(

@@ -24,8 +24,6 @@ Paper: ICCV 2017, arXiv 1704.03296.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,16 +32,17 @@ from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.checks import (
     check_baselines,
     check_choice,
-    check_forward_func,
     check_int,
     check_number,
     precise,
 )
 from captum_ext.forward import Evaluator, batch_size_or_default
-from captum_ext.layers import gradients_of
+from captum_ext.perturbation.learned_masks.learner import MaskLearner
+from captum_ext.perturbation.learned_masks.loss import MaskLoss
 from captum_ext.perturbation.learned_masks.mask_views import MaskView
 from captum_ext.perturbation.learned_masks.references import REFERENCES, References
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
@@ -51,15 +50,11 @@ from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_images
 
 MODES = ("delete", "preserve")
-#: How often the search for the uniform mask to begin with halves its interval.
-N_HALVINGS = 8
-#: A gap between two scores that is within so many times their precision is rounding.
-ROUNDING = 4
 
 Tensors = tuple[Tensor, ...]
 
 
-class MeaningfulPerturbation(PerturbationAttribution):
+class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
     """Learns the smallest region of an image that decides the score.
 
     An example's mask does not depend on its batch mates, in float64. In float32 a deep network
@@ -72,10 +67,6 @@ class MeaningfulPerturbation(PerturbationAttribution):
         >>> bool(heat[9:15, 9:15].mean() > 0.8), bool(heat[:6].mean() < 0.1)
         (True, True)
     """
-
-    def __init__(self, forward_func: Callable[..., Any]) -> None:
-        check_forward_func(forward_func)
-        super().__init__(forward_func)
 
     @log_usage(part_of_slo=True)
     def attribute(
@@ -144,7 +135,7 @@ class MeaningfulPerturbation(PerturbationAttribution):
                 its range; a model without gradient, or whose output or gradient is not finite.
         """
         tensors = check_images(inputs, target, additional_forward_args)
-        loss = _Loss(
+        loss = MaskLoss(
             check_choice(mode, "mode", MODES) == "delete",
             check_number(l1, "l1", low=0),
             check_number(tv, "tv", low=0),
@@ -174,8 +165,8 @@ class MeaningfulPerturbation(PerturbationAttribution):
                     references = References(images, reference)
                 else:
                     references = References(tuple(r[rows].to(precise(r)) for r in fixed))
-                chunk = _Chunk(evaluator, rows, images, references, views, tensors)
-                found.append(chunk.learn(loss, n_steps, lr, example_generator(seed), bar.update))
+                learner = MaskLearner(evaluator, rows, images, references, views, tensors)
+                found.append(learner.learn(loss, n_steps, lr, example_generator(seed), bar.update))
         masks, histories = zip(*found, strict=True)
         attributions = tuple(
             loss.chosen(torch.cat(parts))[:, None].to(x.dtype).expand_as(x).contiguous()
@@ -184,150 +175,6 @@ class MeaningfulPerturbation(PerturbationAttribution):
         result = attributions if isinstance(inputs, tuple) else attributions[0]
         history = torch.cat(histories).to(tensors[0].dtype)
         return (result, history) if return_history else result
-
-
-@dataclass(frozen=True)
-class _Loss:
-    """What is minimized, for each example: ``of_scores`` plus ``of_masks``, both ``[b]``."""
-
-    deletes: bool
-    l1: float
-    tv: float
-    tv_beta: float
-    normalize: bool
-
-    def of_scores(self, scores: Tensor, nothing: Tensor, gap: Tensor) -> Tensor:
-        """Of scores ``[b]``, where the reference has ``nothing`` and the image ``gap`` more."""
-        if self.normalize:
-            parts = (scores - nothing) / gap.abs()
-            # An image that scores below its reference has no end that the score could reach.
-            within = parts.clamp(min=0) if self.deletes else parts.clamp(max=1)
-            scores = torch.where(gap > 0, within, parts)
-        return scores if self.deletes else -scores
-
-    def of_masks(self, masks: Tensors) -> Tensor:
-        """Of the masks ``[b, rows, columns]`` of all inputs."""
-        prices = []
-        for mask in masks:
-            down = mask.diff(dim=1).abs().pow(self.tv_beta).sum(1).mean(1)
-            across = mask.diff(dim=2).abs().pow(self.tv_beta).sum(2).mean(1)
-            area = self.chosen(mask).mean((1, 2))
-            prices.append(self.l1 * area + self.tv * (down + across))
-        return torch.stack(prices).sum(0)
-
-    def chosen(self, masks: Tensor) -> Tensor:
-        """How much of each place is deleted, or preserved."""
-        return (1 - masks if self.deletes else masks).clamp(0, 1)
-
-
-class _Chunk:
-    """Examples ``rows`` of the inputs, whose masks are learned at the same time.
-
-    No example's mask depends on the others: the losses add up, Adam takes each value by itself, and
-    what is drawn is the same for all.
-    """
-
-    def __init__(
-        self,
-        evaluator: Evaluator,
-        rows: Tensor,
-        images: Tensors,
-        references: References,
-        views: tuple[MaskView, ...],
-        inputs: Tensors,
-    ) -> None:
-        self.evaluator, self.rows = evaluator, rows
-        self.images, self.references, self.views = images, references, views
-        self.dtypes = tuple(x.dtype for x in inputs)
-
-    def learn(
-        self,
-        loss: _Loss,
-        n_steps: int,
-        lr: float,
-        generator: torch.Generator,
-        on_step: Callable[[], Any],
-    ) -> tuple[Tensors, Tensor]:
-        """For each input the whole masks ``[b, H, W]``; the losses ``[b, n_steps]``."""
-        level, *ends = self._begin(generator)
-        masks = tuple(
-            level[:, None, None].to(x).repeat(1, *view.grid).requires_grad_()
-            for view, x in zip(self.views, self.images, strict=True)
-        )
-        optimizer = torch.optim.Adam(masks, lr=lr)
-        losses = []
-        for _ in range(n_steps):
-            with torch.enable_grad():
-                scores = self._scores(masks, generator, moves=True)
-                known = scores.detach().to(precise(scores)).requires_grad_()
-                evidence, price = loss.of_scores(known, *ends), loss.of_masks(masks)
-                by_price = torch.autograd.grad(price.sum(), masks)
-                # By way of the score: a model in half precision could not bear the slope.
-                (slope,) = torch.autograd.grad(evidence.sum(), known)
-                by_score = gradients_of(scores.sum(), masks)
-            for mask, one, other in zip(masks, by_score, by_price, strict=True):
-                mask.grad = slope[:, None, None].to(one) * one + other
-            losses.append((evidence + price).detach())
-            if len(losses) == 1:
-                _check_finite(losses[0], *by_score)
-            optimizer.step()
-            for mask in masks:
-                mask.detach().clamp_(0, 1)
-            on_step()
-        history = torch.stack(losses, dim=1)
-        _check_finite(history, *masks)
-        with torch.no_grad():
-            return tuple(view(mask) for view, mask in zip(self.views, masks, strict=True)), history
-
-    @torch.no_grad()
-    def _begin(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """The level ``[b]`` of the uniform masks to begin with; the scores' lower end, and gap.
-
-        The level leaves half of the gap: an interval is halved again and again, and the last one
-        divided in proportion.
-        """
-
-        def scores_at(level: Tensor) -> Tensor:
-            levels = tuple(level[:, None, None].to(x) for x in self.images)
-            return self._scores(levels, generator)
-
-        low = self.images[0].new_zeros(len(self.rows))
-        high = low + 1
-        ends = torch.stack([scores_at(low), scores_at(high)])
-        nothing, everything = ends.to(precise(ends))
-        rounding = ROUNDING * torch.finfo(ends.dtype).eps
-        level_ground = (everything - nothing).abs() <= rounding * everything.abs()
-        gap = torch.where(level_ground, 1, everything - nothing)
-        below, above = torch.zeros_like(gap), torch.ones_like(gap)
-        for _ in range(N_HALVINGS):
-            middle = (low + high) / 2
-            part = (scores_at(middle) - nothing) / gap
-            over = part >= 0.5
-            low, below = torch.where(over, low, middle), torch.where(over, below, part)
-            high, above = torch.where(over, middle, high), torch.where(over, part, above)
-        _check_finite(nothing, everything, below, above)
-        level = low + (0.5 - below) / (above - below) * (high - low)
-        return torch.where(level_ground, 0.5, level), nothing, gap
-
-    def _scores(self, masks: Tensors, generator: torch.Generator, *, moves: bool = False) -> Tensor:
-        """The scores ``[b]`` of the images under masks on the grid, or of one value each."""
-        perturbed = []
-        sources = zip(self.images, self.references(generator), strict=True)
-        for (image, reference), mask, view, dtype in zip(
-            sources, masks, self.views, self.dtypes, strict=True
-        ):
-            whole = view(mask)[:, None] if mask.shape[1:] == view.grid else mask[:, None]
-            shown, instead = (
-                view.moved((image, reference), generator) if moves else (image, reference)
-            )
-            # lerp gives exactly the image where a mask is 1, in any precision.
-            perturbed.append(torch.lerp(instead, shown, whole).to(dtype))
-        return self.evaluator.one_score_each(tuple(perturbed), self.rows)
-
-
-def _check_finite(*values: Tensor) -> None:
-    if not all(bool(torch.isfinite(each).all()) for each in values):
-        raise ValueError("forward_func must have finite outputs and gradients; got NaN or infinity")
 
 
 def _defaults(inputs: Tensors, resolution: Resolution, seed: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency
 from torch import Tensor, nn
 
 from captum_ext.attr.guided_ig import GuidedPath
+from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.call_model import (
     CallModelFunction,
     as_example,
@@ -24,7 +25,6 @@ from captum_ext.call_model import (
 )
 from captum_ext.checks import (
     as_tuple,
-    check_forward_func,
     check_inputs,
     check_int,
     precise,
@@ -35,7 +35,7 @@ from captum_ext.spec import last_convolution
 from captum_ext.targets import check_call
 
 
-class FromSaliency(Attribution):
+class FromSaliency(AttributionMixin, Attribution):
     """Any PAIR method on any torch model.
 
     PAIR explains one array at a time, so the examples of a batch are explained in turn, and of a
@@ -66,7 +66,6 @@ class FromSaliency(Attribution):
         core = core() if isinstance(core, type) and issubclass(core, CoreSaliency) else core
         if not isinstance(core, CoreSaliency):
             raise TypeError(f"core must be a saliency.core.CoreSaliency; got {core!r}")
-        check_forward_func(forward_func)
         super().__init__(forward_func)
         self.core = MendedGuidedIG() if type(core) is pair.GuidedIG else core
         self.layer = layer

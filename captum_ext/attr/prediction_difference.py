@@ -13,7 +13,7 @@ Papers: Zintgraf et al., ICLR 2017 (arXiv 1702.04595); Robnik-Šikonja and Konon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,28 +21,20 @@ from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
-from captum_ext.checks import check_choice, check_forward_func, check_int, precise
-from captum_ext.forward import Rows, rows_per_call
-from captum_ext.layers import Tap
+from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.checks import check_choice, check_int, precise
+from captum_ext.forward import rows_per_call
 from captum_ext.perturbation.feature_masks import one_for_each
 from captum_ext.perturbation.marginals import Empirical, Marginal, OwnPatches, Uniform
-from captum_ext.perturbation.marginals.replaced_example import ReplacedExample
+from captum_ext.perturbation.marginals.replaced_example import ReplacedExample, mean_scores
 from captum_ext.perturbation.probabilities import (
     MODES,
     Probabilities,
     ProbabilitiesLike,
     difference,
 )
-from captum_ext.perturbation.probability_evaluator import ProbabilityEvaluator
-from captum_ext.perturbation.regions import (
-    Features,
-    Regions,
-    Windows,
-    features_of,
-    masked_regions,
-    window_lengths,
-)
-from captum_ext.perturbation.rows import perturb_each
+from captum_ext.perturbation.probability_evaluator import ActivationEvaluator
+from captum_ext.perturbation.windows import window_features
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
@@ -53,7 +45,7 @@ TRAIN_PER_CLASS = 1000
 WINDOWS_ALONG_A_SIDE = 12
 
 
-class PredictionDifference(PerturbationAttribution):
+class PredictionDifference(AttributionMixin, PerturbationAttribution):
     """Prediction difference analysis: what knowing each part of the input does to the prediction.
 
     Args:
@@ -74,10 +66,9 @@ class PredictionDifference(PerturbationAttribution):
     """
 
     def __init__(self, forward_func: Callable[..., Any], layer: nn.Module | None = None) -> None:
-        check_forward_func(forward_func)
+        super().__init__(forward_func)
         if layer is not None and not isinstance(layer, nn.Module):
             raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}")
-        super().__init__(forward_func)
         self.layer = layer
 
     @log_usage(part_of_slo=True)
@@ -146,15 +137,14 @@ class PredictionDifference(PerturbationAttribution):
         marginals = _one_for_each_input(marginal, tensors)
         of_outputs = None if self.layer is not None else Probabilities(probabilities)
         measure = self._measure(mode, n_train, n_classes)
-        partition = _features(tensors, sliding_window_shapes, strides, feature_mask)
+        partition = window_features(tensors, sliding_window_shapes, strides, feature_mask)
         examples = [
             ReplacedExample(xs, features, marginals, n_samples, seed)
             for xs, features in zip(zip(*tensors, strict=True), partition, strict=True)
         ]
-        evaluator = _Asked(
-            self.forward_func,
-            target,
-            additional_forward_args,
+        call = (self.forward_func, target, additional_forward_args)
+        evaluator = ActivationEvaluator(
+            *call,
             batch_size=rows_per_call(perturbations_per_eval, len(tensors[0])),
             shortcut=shortcut,
             show_progress=show_progress,
@@ -166,7 +156,7 @@ class PredictionDifference(PerturbationAttribution):
             evaluator.each(tensors, lambda which, _: tuple(x[which] for x in tensors), once)
         )
         evaluator.trusted = True
-        without = _means(evaluator, tensors, examples)
+        without = mean_scores(evaluator, tensors, examples)
         like = tensors[0].new_empty(0, dtype=precise(tensors[0]))
         maps = [
             example.features.spread(measure(known, unknown, evaluator.n_classes).to(like))
@@ -203,77 +193,6 @@ class PredictionDifference(PerturbationAttribution):
 
 #: The method's short name.
 PDA = PredictionDifference
-
-
-class _Asked(ProbabilityEvaluator):
-    """Asks for a layer's activations, where there is a layer, in place of probabilities."""
-
-    layer: nn.Module | None = None
-
-    def outputs(self, rows: Rows, examples: Tensor) -> Tensor:
-        if self.layer is None:
-            return super().outputs(rows, examples)
-        with Tap(self.layer) as tap:
-            super().outputs(rows, examples)
-        return tap.values
-
-    def scores(self, rows: Rows, examples: Tensor) -> Tensor:
-        scores = super().scores(rows, examples)
-        if self.layer is None or scores.dim() == 1:
-            return scores
-        return scores.flatten(1).mean(1)  # a feature map's units count alike
-
-    @property
-    def what(self) -> str:
-        return super().what if self.layer is None else "layer must have finite activations"
-
-
-def _means(
-    evaluator: _Asked, tensors: tuple[Tensor, ...], examples: Sequence[ReplacedExample]
-) -> list[Tensor]:
-    """For each example the mean score of the versions of each feature ``[F]``, on the CPU."""
-    counts = torch.tensor([count for example in examples for count in example.counts])
-    ends = counts.cumsum(0)
-    totals = torch.zeros(len(counts), dtype=torch.float64)
-    done = 0
-    n_rows = [example.n_rows for example in examples]
-    perturb = perturb_each(examples)
-    for _, _, scores in evaluator.stream(tensors, perturb, n_rows, evaluator.one_score_each):
-        evaluator.check(scores)
-        rows = torch.arange(done, done + len(scores))
-        totals.index_add_(0, torch.searchsorted(ends, rows, right=True), scores.double().cpu())
-        done += len(scores)
-    return list((totals / counts).split([len(example.features) for example in examples]))
-
-
-def _features(
-    tensors: tuple[Tensor, ...], shapes: Any, strides: Any, feature_mask: Any
-) -> list[Features]:
-    """The features of each example."""
-    columns: list[Sequence[Regions]] = []
-    given = [
-        _one_for_each_window(value, name, len(tensors))
-        for value, name in ((shapes, "sliding_window_shapes"), (strides, "strides"))
-    ]
-    masks = one_for_each(feature_mask, tensors)
-    for x, mask, shape, stride in zip(tensors, masks, *given, strict=True):
-        if mask is not None:
-            columns.append(masked_regions(mask, x))
-            continue
-        one = x.shape[1:]
-        size = window_lengths(shape, one, "sliding_window_shapes", channels=one[0])
-        steps = window_lengths(stride, one, "strides", channels=size[0])
-        columns.append([Windows(one, size, steps, x.device)] * len(x))
-    return features_of(columns)
-
-
-def _one_for_each_window(value: Any, name: str, n_inputs: int) -> tuple[Any, ...]:
-    """Lengths of each input: a tuple of tuples, or the same for all."""
-    if isinstance(value, tuple) and any(isinstance(each, tuple) for each in value):
-        if len(value) != n_inputs:
-            raise ValueError(f"{name} must hold one for each of the {n_inputs} inputs; got {value}")
-        return value
-    return (value,) * n_inputs
 
 
 def _one_for_each_input(marginal: Any, tensors: tuple[Tensor, ...]) -> tuple[Marginal, ...]:

@@ -24,14 +24,14 @@ from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor
 
-from captum_ext.checks import as_tuple, check_choice, check_forward_func, check_int
+from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.checks import as_tuple, check_choice, check_int
 from captum_ext.forward import Evaluator, rows_per_call
 from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, Segments
 from captum_ext.perturbation.rows import perturb_each
-from captum_ext.perturbation.segments.partition import one_for_each_of, partition
-from captum_ext.perturbation.segments.sample_rows import SampledExample
-from captum_ext.perturbation.segments.samplers import check_samples
-from captum_ext.randomness import GeneratorLike, example_generator, seed_of
+from captum_ext.perturbation.segments.partition import partition
+from captum_ext.perturbation.segments.sample_rows import SampledExample, sampled_examples
+from captum_ext.randomness import GeneratorLike
 from captum_ext.targets import check_images
 
 
@@ -53,7 +53,7 @@ class SegmentAttribution:
     outputs: Tensor
 
 
-class SegmentPerturbation(PerturbationAttribution):
+class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
     """Perturbs segments of images, by any combination of the four parts.
 
     Args:
@@ -89,12 +89,11 @@ class SegmentPerturbation(PerturbationAttribution):
         perturber: Perturber | tuple[Perturber, ...],
         attributer: Attributer,
     ) -> None:
-        check_forward_func(forward_func)
+        super().__init__(forward_func)
         _check_parts("segmenter", as_tuple(segmenter), Callable)
         _check_parts("sampler", (sampler,), Callable)
         _check_parts("perturber", as_tuple(perturber), Perturber)
         _check_parts("attributer", (attributer,), Attributer)
-        super().__init__(forward_func)
         self.segmenter = segmenter
         self.sampler = sampler
         self.perturber = perturber
@@ -257,27 +256,14 @@ class SegmentPerturbation(PerturbationAttribution):
             check_int(n_samples, "n_samples", minimum=1)
         elif not getattr(self.sampler, "decides_count", False):
             n_samples = self.n_samples
-        # Every example reads the same streams, so that none depends on its batch mates.
-        stream = example_generator(seed_of(generator))
-        sampler_seed, perturber_seed = seed_of(stream), seed_of(stream)
-        drawn: dict[int, Tensor] = {}
-        examples = []
-        for images, segments, columns, total in partition(tensors, self.segmenter, feature_mask):
-            if total not in drawn:
-                samples = self.sampler(total, n_samples, sampler_seed)
-                drawn[total] = check_samples(samples, total).to(images[0].device)
-            perturbers = one_for_each_of(self.perturber, images, "perturber")
-            examples.append(
-                SampledExample(
-                    images,
-                    segments,
-                    columns,
-                    perturbers,
-                    drawn[total],
-                    attributers,
-                    perturber_seed,
-                )
-            )
+        examples = sampled_examples(
+            partition(tensors, self.segmenter, feature_mask),
+            self.sampler,
+            n_samples,
+            self.perturber,
+            attributers,
+            generator,
+        )
 
         def check(scores: Tensor) -> None:
             for attributer in attributers:

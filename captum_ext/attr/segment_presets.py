@@ -5,18 +5,13 @@ Each takes the settings of its paper or of its authors' code, and any other part
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from skimage.segmentation import quickshift, slic
-from torch import Tensor
 
-from captum_ext.attr.segment_perturbation import SegmentPerturbation
+from captum_ext.attr.preset import Parts, Preset, segment_defaults
 from captum_ext.perturbation import (
-    Attributer,
     BernoulliSampler,
     ColorHistogram,
     Grid,
@@ -24,18 +19,13 @@ from captum_ext.perturbation import (
     LinearLimeAttributer,
     OriginalCiuAttributer,
     PdaAttributer,
-    Perturber,
     RiseAttributer,
-    Sampler,
-    Segmenter,
     ShapSampler,
     SingleFeatureSampler,
     SkimageSegments,
     SolidColor,
-    grid_masks,
-    pixel_masks,
 )
-from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.spec import MethodSpec, Need
 
 #: Gray of the package py-ciu-image.
 CIU_GRAY = 190 / 255
@@ -43,48 +33,6 @@ CIU_GRAY = 190 / 255
 MAX_FITTED_FEATURES = 1024
 #: Features beyond which one sample for each, S x S, takes too much memory.
 MAX_SINGLE_FEATURES = 4096
-#: Pixels of a side below which a segmentation finds next to nothing.
-SMALL_SIDE = 32
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The four parts that a preset takes where it is given no other."""
-
-    segmenter: Segmenter
-    sampler: Sampler
-    perturber: Perturber
-    attributer: Attributer
-
-
-class Preset(SegmentPerturbation):
-    """A :class:`SegmentPerturbation` whose parts are known.
-
-    Args:
-        forward_func: the model.
-        segmenter, sampler, perturber, attributer: in place of the preset's own; see
-            :class:`SegmentPerturbation`.
-    """
-
-    parts: Parts
-
-    def __init__(
-        self,
-        forward_func: Callable[..., Any],
-        segmenter: Segmenter | tuple[Segmenter, ...] | None = None,
-        sampler: Sampler | None = None,
-        perturber: Perturber | tuple[Perturber, ...] | None = None,
-        attributer: Attributer | None = None,
-    ) -> None:
-        # A copy, so that whoever changes a part changes it here only.
-        own = deepcopy(self.parts)
-        super().__init__(
-            forward_func,
-            own.segmenter if segmenter is None else segmenter,
-            own.sampler if sampler is None else sampler,
-            own.perturber if perturber is None else perturber,
-            own.attributer if attributer is None else attributer,
-        )
 
 
 class RISE(Preset):
@@ -228,28 +176,6 @@ class SegmentPda(Preset):
     )
 
 
-def _defaults(
-    inputs: tuple[Tensor, ...],
-    resolution: Resolution,
-    seed: int,
-    *,
-    samples_per_feature: int = 0,
-    n_image_samples: int | None = None,
-) -> dict[str, Any]:
-    """One segment per pixel, or the preset's own; a grid where the image is too small for them."""
-    if resolution == "pixel":
-        masks: tuple[Tensor | None, ...] = pixel_masks(inputs)
-        n_features = sum(int(mask.numel()) for mask in masks if mask is not None)
-        n_samples = max(1000, samples_per_feature * n_features)
-        return {"feature_mask": masks} | ({"n_samples": n_samples} if samples_per_feature else {})
-    settings: dict[str, Any] = {} if n_image_samples is None else {"n_samples": n_image_samples}
-    small = [x.dim() == 4 and min(x.shape[2:]) < SMALL_SIDE for x in inputs]
-    if not any(small):
-        return settings
-    masks = tuple(m if s else None for m, s in zip(grid_masks(inputs), small, strict=True))
-    return settings | {"feature_mask": masks}
-
-
 def _spec(
     name: str,
     title: str,
@@ -260,7 +186,7 @@ def _spec(
     stochastic: bool = True,
     **settings: Any,
 ) -> MethodSpec:
-    defaults = settings.pop("defaults", _defaults)
+    defaults = settings.pop("defaults", segment_defaults)
     return MethodSpec(
         name,
         title,
@@ -275,7 +201,7 @@ def _spec(
 
 
 # A linear fit wants a few times more samples than it has coefficients.
-_fitted = partial(_defaults, samples_per_feature=4)
+_fitted = partial(segment_defaults, samples_per_feature=4)
 # As many as LIME was measured with where it became the default (benchmarks/default_method.py).
 _lime = partial(_fitted, n_image_samples=500)
 

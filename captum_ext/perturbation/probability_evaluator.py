@@ -1,11 +1,12 @@
-"""An evaluator that asks for probabilities."""
+"""Evaluators of probabilities, and of the activations of a layer."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from captum_ext.forward import Evaluator, Rows
+from captum_ext.layers import Tap
 from captum_ext.perturbation.probabilities import Probabilities, n_classes_of
 
 
@@ -58,3 +59,39 @@ class ProbabilityEvaluator(Evaluator):
     def what(self) -> str:
         """What must be finite, for error messages."""
         return f"{self.name} must have finite scores"
+
+
+class ActivationEvaluator(ProbabilityEvaluator):
+    """Gives a layer's activations, where there is a layer, in place of probabilities.
+
+    Takes the arguments of :class:`captum_ext.forward.Evaluator`.
+
+    Attributes:
+        layer: a module that runs inside the model; None: probabilities.
+
+    Example:
+        >>> model = nn.Sequential(nn.Identity(), nn.Linear(4, 2))
+        >>> evaluator = ActivationEvaluator(model, target=1)
+        >>> evaluator.layer = model[0]
+        >>> evaluator.scores(torch.ones(1, 4), torch.tensor([0]))
+        tensor([1.])
+    """
+
+    layer: nn.Module | None = None
+
+    def outputs(self, rows: Rows, examples: Tensor) -> Tensor:
+        if self.layer is None:
+            return super().outputs(rows, examples)
+        with Tap(self.layer) as tap:
+            super().outputs(rows, examples)
+        return tap.values
+
+    def scores(self, rows: Rows, examples: Tensor) -> Tensor:
+        scores = super().scores(rows, examples)
+        if self.layer is None or scores.dim() == 1:
+            return scores
+        return scores.flatten(1).mean(1)  # a feature map's units count alike
+
+    @property
+    def what(self) -> str:
+        return super().what if self.layer is None else "layer must have finite activations"

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from captum_ext.visualize.heat_map import check_image
 from captum_ext.visualize.overlay import colors_of
-from captum_ext.visualize.style import FAINT, INK, bare
+from captum_ext.visualize.style import FAINT, INK, bare, write_title
 
 # Inches: the longer side of a picture, the column of class names, titles, the scale, gaps.
 _SIDE, _NAMES, _TITLES, _SCALE, _GAP = 2.1, 1.35, 0.3, 0.55, 0.08
@@ -92,8 +92,7 @@ def explanation_figure(
             )
     _draw_scale(figure, layout.scale, colors_of(cmap, signed=signed), signed=signed)
     if title:
-        left, top = _GAP / layout.size[0], 1 - 0.08 / layout.size[1]
-        figure.text(left, top, title, va="top", fontsize=10, color=INK)
+        write_title(figure, title, _GAP, 0.08, 10)
     return figure
 
 

@@ -9,9 +9,9 @@ from torch import nn
 import captum_ext
 import saliency_adapters
 from captum_ext.attr import MeaningfulPerturbation
-from captum_ext.attr.meaningful_perturbation import _Loss
 from captum_ext.call_model import call_model_function
 from captum_ext.forward import count_passes
+from captum_ext.perturbation.learned_masks.loss import MaskLoss
 from captum_ext.perturbation.learned_masks.mask_views import MaskView
 from captum_ext.perturbation.learned_masks.references import References
 
@@ -141,7 +141,7 @@ def test_a_border_as_long_as_a_side_costs_tv(beta, price):
     masks = torch.zeros(2, 10, 6)
     masks[0, 5:] = 0.5  # a border across
     masks[1, :, 2:] = 0.5  # and one down
-    loss = _Loss(deletes=False, l1=0, tv=2, tv_beta=beta, normalize=True)
+    loss = MaskLoss(deletes=False, l1=0, tv=2, tv_beta=beta, normalize=True)
     torch.testing.assert_close(loss.of_masks((masks,)), torch.full((2,), float(price)))
 
 

@@ -1,1 +1,1 @@
-"""Masks that are learned by gradient descent."""
+"""Masks that are learned by gradient descent: their view of an image, references, loss, steps."""

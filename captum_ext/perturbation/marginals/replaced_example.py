@@ -11,7 +11,9 @@ from torch import Tensor
 
 from captum_ext.forward.shortcut.lazy_rows import Example, PatchedRows
 from captum_ext.perturbation.marginals import Marginal
+from captum_ext.perturbation.probability_evaluator import ProbabilityEvaluator
 from captum_ext.perturbation.regions import Features
+from captum_ext.perturbation.rows import perturb_each
 from captum_ext.randomness import example_generator
 
 #: Sets the streams of features apart.
@@ -106,3 +108,29 @@ class ReplacedExample:
                 values = values[chosen.to(values.device)]
             patches[which] = (region.positions, values)
         return patches
+
+
+def mean_scores(
+    evaluator: ProbabilityEvaluator,
+    tensors: tuple[Tensor, ...],
+    examples: Sequence[ReplacedExample],
+) -> list[Tensor]:
+    """For each example the mean score of the versions of each feature ``[F]``, on the CPU.
+
+    Args:
+        evaluator: of the model.
+        tensors: for each input ``[B, ...]``.
+        examples: of the batch.
+    """
+    counts = torch.tensor([count for example in examples for count in example.counts])
+    ends = counts.cumsum(0)
+    totals = torch.zeros(len(counts), dtype=torch.float64)
+    done = 0
+    n_rows = [example.n_rows for example in examples]
+    perturb = perturb_each(examples)
+    for _, _, scores in evaluator.stream(tensors, perturb, n_rows, evaluator.one_score_each):
+        evaluator.check(scores)
+        rows = torch.arange(done, done + len(scores))
+        totals.index_add_(0, torch.searchsorted(ends, rows, right=True), scores.double().cpu())
+        done += len(scores)
+    return list((totals / counts).split([len(example.features) for example in examples]))

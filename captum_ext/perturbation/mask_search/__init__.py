@@ -7,19 +7,24 @@
 """
 
 from captum_ext.perturbation.mask_search.effects import Effects, effects
-from captum_ext.perturbation.mask_search.kept_example import KeptExample
+from captum_ext.perturbation.mask_search.kept_example import (
+    KeptExample,
+    kept_examples,
+    scores_of_masks,
+)
 from captum_ext.perturbation.mask_search.result import KINDS, MaskSearch, found
-from captum_ext.perturbation.mask_search.search import MaskRequest, search_masks
+from captum_ext.perturbation.mask_search.search import search_masks
 from captum_ext.perturbation.mask_search.settings import SearchSettings
 
 __all__ = [
     "KINDS",
     "Effects",
     "KeptExample",
-    "MaskRequest",
     "MaskSearch",
     "SearchSettings",
     "effects",
     "found",
+    "kept_examples",
+    "scores_of_masks",
     "search_masks",
 ]

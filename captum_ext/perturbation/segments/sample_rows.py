@@ -1,8 +1,8 @@
-"""One example with its segments and samples: what is perturbed, and what the outputs then say."""
+"""Examples with their segments and samples: what is perturbed, and what the outputs then say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,9 +11,11 @@ from captum_ext.forward import LazyRows
 from captum_ext.perturbation.rows import PerturbedExample
 from captum_ext.perturbation.segments.attributers import Attributer
 from captum_ext.perturbation.segments.blend import BlendedImage, BlendedRows
+from captum_ext.perturbation.segments.partition import SegmentedExample, one_for_each_of
 from captum_ext.perturbation.segments.perturbers import BlendFill, Perturber
+from captum_ext.perturbation.segments.samplers import Sampler, check_samples
 from captum_ext.perturbation.segments.segments import Segments
-from captum_ext.randomness import GeneratorLike
+from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 
 
 class SampledExample:
@@ -121,3 +123,38 @@ class SampledExample:
         chosen[self.n_drawn : end_of_whole] = attributer.needs_kept
         chosen[end_of_whole:] = attributer.needs_removed
         return chosen.to(self.samples.device)
+
+
+def sampled_examples(
+    parted: Iterable[SegmentedExample],
+    sampler: Sampler,
+    n_samples: int | None,
+    perturber: Perturber | tuple[Perturber, ...],
+    attributers: Sequence[Attributer],
+    generator: GeneratorLike,
+) -> list[SampledExample]:
+    """Draws the samples of each example of a batch: the same for as many segments.
+
+    Args:
+        parted: the examples' segments.
+        sampler, n_samples: which segments each sample keeps; None takes the sampler's number.
+        perturber: for all inputs, or one for each.
+        attributers: who will be told the outputs.
+        generator: seed or torch.Generator.
+
+    Raises:
+        ValueError: samples that do not fit.
+    """
+    # Every example reads the same streams, so that none depends on its batch mates.
+    stream = example_generator(seed_of(generator))
+    sampler_seed, perturber_seed = seed_of(stream), seed_of(stream)
+    drawn: dict[int, Tensor] = {}
+    examples = []
+    for images, segments, columns, total in parted:
+        if total not in drawn:
+            samples = sampler(total, n_samples, sampler_seed)
+            drawn[total] = check_samples(samples, total).to(images[0].device)
+        perturbers = one_for_each_of(perturber, images, "perturber")
+        own = segments, columns, perturbers, drawn[total]
+        examples.append(SampledExample(images, *own, attributers, perturber_seed))
+    return examples

@@ -75,9 +75,13 @@ class StudyCache:
         """
         key = (fingerprint, digest, target)
         if key not in self._aims:
-            check_unchanged(image, digest)
-            self._aims = {key: subject.aim(subject.see(image.read()), target)}
+            self._aims = {key: subject.aim(self.see(subject, image, digest), target)}
         return self._aims[key]
+
+    def see(self, subject: StudyModel, image: StudyImage, digest: str) -> Tensor:
+        """What the model sees of an image."""
+        check_unchanged(image, digest)
+        return subject.see(image.read())
 
     def references(
         self,

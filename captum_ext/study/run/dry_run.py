@@ -10,7 +10,7 @@ from torch import Tensor
 from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
-from captum_ext.study.define.models import Aim, StandIn, StudyClassifier, StudyModel
+from captum_ext.study.define.models import StandIn, StudyClassifier, StudyModel
 from captum_ext.study.define.study import Study
 from captum_ext.study.plan.tasks import Plan, Task
 from captum_ext.study.run.compute import compute
@@ -137,12 +137,5 @@ class _Stage(StudyCache):
     def subject(self, entry: ModelEntry, fingerprint: str) -> StudyModel:
         return self._subject
 
-    def aim(
-        self,
-        subject: StudyModel,
-        fingerprint: str,
-        image: StudyImage,
-        digest: str,
-        target: int | str,
-    ) -> Aim:
-        return subject.aim(self._seen, target)
+    def see(self, subject: StudyModel, image: StudyImage, digest: str) -> Tensor:
+        return self._seen

@@ -8,7 +8,8 @@ import torch
 
 from captum_ext.perturbation import ConditionalGaussian, Empirical, OwnPatches, Uniform
 from captum_ext.perturbation.marginals import conditional_gaussian
-from captum_ext.perturbation.regions import MaskedRegions, Windows
+from captum_ext.perturbation.regions import MaskedRegions
+from captum_ext.perturbation.windows import Windows
 
 SIDE, PATCH, PADDING, CHANNELS = 14, 3, 2, 2
 WHOLE = PATCH + 2 * PADDING
