@@ -18,7 +18,7 @@ from captum_ext import baselines
 from captum_ext.attr.grad_cam import InputGradCam
 from captum_ext.attr.lrp import RULED_LAYERS, AlphaBetaRule, UniformLRP
 from captum_ext.perturbation import grid_masks, pixel_masks
-from captum_ext.perturbation.regions import window_lengths
+from captum_ext.perturbation.windows import window_lengths
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.suitable import without_deep_lift_rules, without_lrp_rules, without_relu
 
