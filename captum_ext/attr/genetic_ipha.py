@@ -24,10 +24,10 @@ from typing import Any
 
 import torch
 from captum.attr import PerturbationAttribution
-from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ext._captum import log_usage
 from captum_ext.checks import check_baselines, check_choice, check_forward_func
 from captum_ext.forward import rows_per_call
 from captum_ext.perturbation.feature_masks import grid_masks, one_for_each, pixel_masks
