@@ -12,6 +12,7 @@ from captum.attr import Attribution
 from torch import Tensor, nn
 
 from captum_ext.checks import as_tuple, check_choice, check_inputs
+from captum_ext.choices import DEFAULT_METHOD
 from captum_ext.coerce import (
     baselines_of,
     inputs_of,
@@ -26,8 +27,7 @@ from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec, Resolution
 from captum_ext.targets import check_target, clear_target_errors, plain_target
 
-#: What is taken for images where no method is asked for, and for other inputs.
-DEFAULT_METHOD = "segment_lime"
+#: The method for inputs that are no images, where none is given.
 DEFAULT_FOR_OTHERS = "integrated_gradients"
 
 

@@ -4,8 +4,9 @@
 the command line.
 """
 
+from captum_ext.choices import OUTPUTS
 from captum_ext.pictures.explained_picture import ExplainedPicture, explain_picture
 from captum_ext.pictures.files import save_explanation
-from captum_ext.pictures.task import OUTPUTS, Answer, Task
+from captum_ext.pictures.task import Answer, Task
 
 __all__ = ["OUTPUTS", "Answer", "ExplainedPicture", "Task", "explain_picture", "save_explanation"]

@@ -14,11 +14,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from captum_ext.checks import check_choice
+from captum_ext.choices import DEFAULT_METHOD, OUTPUTS
 from captum_ext.coerce import layer_of, references_of
-from captum_ext.explanation import DEFAULT_METHOD
 from captum_ext.image_files import read_image
 from captum_ext.models import Classifier, TopClass
-from captum_ext.pictures.task import OUTPUTS, Answer, Task
+from captum_ext.pictures.task import Answer, Task
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec

@@ -19,10 +19,6 @@ from captum_ext.forward import Passes, Remembered, count_passes
 from captum_ext.models import Classifier, TopClass
 from captum_ext.spec import MethodSpec, Need
 
-#: Which output is explained. ``"auto"``: the logit, where a method uses gradients, as that of a
-#: probability near 1 vanishes; the probability, where it only runs the model.
-OUTPUTS = ("auto", "logit", "probability")
-
 
 def only_runs(spec: MethodSpec) -> bool:
     """Whether a method only runs the model, forward and as a whole.
@@ -40,7 +36,7 @@ def output_for(spec: MethodSpec, output: str) -> str:
 
     Args:
         spec: the method; one that is defined on one output explains that.
-        output: one of :data:`OUTPUTS`.
+        output: one of :data:`captum_ext.pictures.OUTPUTS`.
 
     Returns:
         ``"logit"`` or ``"probability"``.
