@@ -5,16 +5,23 @@
 True
 """
 
-from captum_ext.explanation import explain
-from captum_ext.models import load_model
-from captum_ext.registry import (
-    MethodSpec,
-    Need,
-    get_method,
-    methods,
-    register,
-    unregister,
-)
+from typing import TYPE_CHECKING
+
+from captum_ext.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from captum_ext.explanation import explain
+    from captum_ext.models import load_model
+    from captum_ext.registry import (
+        MethodSpec,
+        Need,
+        get_method,
+        methods,
+        register,
+        unregister,
+    )
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __version__ = "0.1.0"
 

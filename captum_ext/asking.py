@@ -26,10 +26,6 @@ from captum_ext.randomness import global_seed
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_target, clear_target_errors, plain_target
 
-#: Which output is explained. ``"auto"``: the logit, where a method uses gradients, as that of a
-#: probability near 1 vanishes; the probability, where it only runs the model.
-OUTPUTS = ("auto", "logit", "probability")
-
 ZERO = "zero everywhere"
 NOT_FINITE = "the attribution is not finite"
 NOISE = "compared with noise: no references were given"
@@ -41,8 +37,8 @@ class Request:
 
     Attributes:
         target: in Captum's forms; None: each example's highest output.
-        output: one of :data:`OUTPUTS`, for a classifier that gives logits; None: as the model gives
-            it.
+        output: one of :data:`captum_ext.choices.OUTPUTS`, for a classifier that gives logits; None:
+            as the model gives it.
         has_logit: whether the model gives logits; else its output is a probability.
         baseline: name of a baseline, of :data:`captum_ext.baselines.BASELINES`.
         references: examples of other images, a tensor ``[R, ...]`` for each input.
@@ -175,7 +171,7 @@ def output_for(spec: MethodSpec, output: str) -> str:
 
     Args:
         spec: the method; one that is defined on one output explains that.
-        output: one of :data:`OUTPUTS`.
+        output: one of :data:`captum_ext.choices.OUTPUTS`.
 
     Example:
         >>> from captum_ext import get_method

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 from captum import attr as ca
-from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, PropagationRule
 from torch import Tensor, nn
 
 from captum_ext import baselines
+from captum_ext._captum import Alpha1_Beta0_Rule, EpsilonRule, PropagationRule
 from captum_ext.attr.grad_cam import InputGradCam
 from captum_ext.attr.lrp import RULED_LAYERS, AlphaBetaRule, UniformLRP
 from captum_ext.perturbation import grid_masks, pixel_masks

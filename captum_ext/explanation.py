@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from captum_ext.asking import Request, run_method
 from captum_ext.checks import as_tuple
+from captum_ext.choices import DEFAULT_METHOD
 from captum_ext.coerce import inputs_of, model_of, references_of, target_of
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec, Resolution
 
-#: What is taken for images where no method is asked for, and for other inputs.
-DEFAULT_METHOD = "segment_lime"
+#: The method for inputs that are no images, where none is given.
 DEFAULT_FOR_OTHERS = "integrated_gradients"
 
 

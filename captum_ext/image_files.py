@@ -10,19 +10,20 @@ import struct
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
+from importlib import import_module
 from io import BufferedReader
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import skimage.data
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
-from captum_ext.checks import one_line
+from captum_ext.choices import EMBEDDED
+from captum_ext.value_checks import one_line
 
-#: Photographs that ship inside scikit-image, known by name.
-EMBEDDED = ("astronaut", "chelsea", "coffee", "rocket")
+if TYPE_CHECKING:
+    from torch import Tensor
+
 #: Files of a folder that are images.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 #: No larger image is decoded. Pillow warns from this number on.
@@ -85,7 +86,7 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
         coffee, rocket
     """
     if isinstance(source, str) and source in EMBEDDED:
-        return Image.fromarray(getattr(skimage.data, source)())
+        return Image.fromarray(getattr(import_module("skimage.data"), source)())
     with warnings.catch_warnings():
         # What Pillow warns of is harmless, or an error later on.
         warnings.simplefilter("ignore")
@@ -256,5 +257,8 @@ def _of_array(pixels: np.ndarray) -> Tensor:
 
 def _channels_first(pixels: np.ndarray) -> Tensor:
     """``[3, H, W]`` of ``[H, W]``, ``[H, W, 1]`` or ``[H, W, 3]``."""
+    # Here, because files are looked for without it.
+    import torch  # noqa: PLC0415
+
     values = torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1)
     return values.movedim(-1, 0).expand(3, -1, -1).contiguous()

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from captum.attr._core import deep_lift, lrp
 from torch import nn
 
+from captum_ext._captum import (
+    SUPPORTED_LAYERS_WITH_RULES,
+    SUPPORTED_NON_LINEAR,
+    SUPPORTED_NON_LINEAR_LAYERS,
+)
 from captum_ext.layers import CONVOLUTIONS
 
 #: Kinds of layers that an error tells.
@@ -39,7 +43,7 @@ def without_deep_lift_rules(model: nn.Module) -> str | None:
         >>> without_deep_lift_rules(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.GELU()))
         'it has no rule for GELU, which it would take for linear'
     """
-    ruled = tuple(deep_lift.SUPPORTED_NON_LINEAR)
+    ruled = tuple(SUPPORTED_NON_LINEAR)
     leaves = [module for module in model.modules() if not any(module.children())]
     others = [
         module
@@ -66,7 +70,7 @@ def without_lrp_rules(model: nn.Module, ruled: tuple[type[nn.Module], ...]) -> s
         >>> without_lrp_rules(nn.Sequential(nn.Linear(2, 2), nn.GELU()), (nn.Linear,))
         'it has no rule for GELU'
     """
-    known = (*lrp.SUPPORTED_LAYERS_WITH_RULES, *lrp.SUPPORTED_NON_LINEAR_LAYERS)
+    known = (*SUPPORTED_LAYERS_WITH_RULES, *SUPPORTED_NON_LINEAR_LAYERS)
     others = [
         module
         for module in model.modules()

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum._utils.common import _run_forward, _select_targets
 from torch import Tensor
 
+from captum_ext._captum import _run_forward, _select_targets
 from captum_ext.checks import as_tuple, check_differentiable, check_inputs
 
 

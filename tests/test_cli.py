@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from captum_ext import methods
-from captum_ext.cli import exam, main
+from captum_ext import exam, methods
+from captum_ext.cli import main
 
 SMALL = ["exam", "--size", "7", "--images", "2", "--methods", "saliency,occlusion,grad_cam"]
 

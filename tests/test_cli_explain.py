@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from captum_ext.cli import explain, main
+from captum_ext import pictures
+from captum_ext.cli import main
 
 FACTORY = '''
 import torch
@@ -212,7 +213,7 @@ def test_references_that_are_not_given_are_remarked_upon(folder, capsys):
 
 
 def test_an_interrupted_run_keeps_the_pictures_before(folder, capsys, monkeypatch):
-    real, calls = explain.explain_picture, []
+    real, calls = pictures.explain_picture, []
 
     def second_fails(*args, **kwargs):
         if calls:
@@ -220,7 +221,7 @@ def test_an_interrupted_run_keeps_the_pictures_before(folder, capsys, monkeypatc
         calls.append(1)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(explain, "explain_picture", second_fails)
+    monkeypatch.setattr(pictures, "explain_picture", second_fails)
     (folder / "pictures" / "corrupt.png").unlink()
     assert main(command("pictures", "--method", "saliency", "--top", "1")) == 130
     assert [path.name for path in (folder / "out").iterdir()] == ["blue"]

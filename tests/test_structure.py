@@ -1,13 +1,17 @@
 """Imports point one way only: lower floors know nothing of higher ones."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
+    ("_captum", "lazy", "choices", "value_checks"),
     ("checks", "image_files", "randomness", "passes", "results", "targets", "layers", "suitable"),
+    ("analysis",),
     ("attribution_mixin", "forward", "baselines", "perturbation", "call_model", "spec"),
     ("path", "models"),
     ("attr",),
@@ -18,10 +22,21 @@ FLOORS = (
     ("explanation", "readme"),
     ("visualize", "testing", "metrics"),
     ("exam", "pictures"),
-    ("analysis",),
     ("study",),
     ("cli",),
 )
+#: The beginning of a script that cannot import the packages of its first argument.
+BLOCKED = """
+import sys
+blocked = sys.argv.pop(1).split(",")
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Finder)
+"""
+#: What of study.store reads results.
+NO_TORCH_IN_STORE = ("cells", "identity_differences", "read", "sqlite")
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 
@@ -49,3 +64,11 @@ def test_no_room_imports_from_above(path):
 def test_every_room_stands_on_a_floor():
     rooms = {p.stem for p in (ROOT / "captum_ext").iterdir() if p.suffix == ".py" or p.is_dir()}
     assert rooms - {"__init__", "__pycache__"} == set(FLOOR)
+
+
+def test_analysis_needs_no_torch():
+    files = [*(ROOT / "captum_ext" / "analysis").rglob("*.py")]
+    files += [ROOT / "captum_ext/study/store" / f"{name}.py" for name in NO_TORCH_IN_STORE]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
+    script = BLOCKED + "\n".join(f"import {module}" for module in modules)
+    subprocess.run([sys.executable, "-c", script, "captum,torch"], check=True, cwd=ROOT)

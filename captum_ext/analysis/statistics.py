@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri, stdtrit
 
-from captum_ext.checks import check_int, check_number
+from captum_ext.value_checks import check_int, check_number
 
 Array = npt.NDArray[np.float64]
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from captum_ext.analysis.results import StudyResults
-from captum_ext.checks import check_choice
-
-#: What a table can be written as.
-FORMATS = ("csv", "parquet")
+from captum_ext.choices import FORMATS
+from captum_ext.value_checks import check_choice
 
 
 def export(results: StudyResults, path: str | Path, kind: str = "csv") -> None:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import saliency.core as pair
-from captum.log import log_usage
 
+from captum_ext._captum import log_usage
 from captum_ext.attr.pair import FromSaliency
 from captum_ext.checks import check_int, check_number
 from captum_ext.forward import batch_size_or_default

@@ -23,10 +23,10 @@ from typing import Any
 
 import torch
 from captum.attr import PerturbationAttribution
-from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.checks import check_baselines, check_choice
 from captum_ext.forward import rows_per_call

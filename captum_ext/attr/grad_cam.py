@@ -10,11 +10,10 @@ from math import log, prod
 from typing import Any
 
 import torch
-from captum._utils.gradient import compute_layer_gradients_and_eval
 from captum.attr import LayerGradCam
-from captum.log import log_usage
 from torch import Tensor
 
+from captum_ext._captum import compute_layer_gradients_and_eval, log_usage
 from captum_ext.checks import check_inputs
 from captum_ext.targets import check_target, clear_target_errors
 

@@ -22,10 +22,9 @@ from typing import Any
 
 import torch
 from captum.attr import GradientAttribution
-from captum.attr._utils.approximation_methods import SUPPORTED_METHODS, approximation_parameters
-from captum.log import log_usage
 from torch import Tensor
 
+from captum_ext._captum import SUPPORTED_METHODS, approximation_parameters, log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.baselines import image_mean, make_baselines
 from captum_ext.checks import (

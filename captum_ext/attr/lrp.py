@@ -19,10 +19,9 @@ from typing import Any
 
 import torch
 from captum.attr import LRP
-from captum.attr._utils.lrp_rules import IdentityRule, PropagationRule
-from captum.log import log_usage
 from torch import Tensor, nn
 
+from captum_ext._captum import IdentityRule, PropagationRule, log_usage
 from captum_ext.checks import check_inputs, detached
 from captum_ext.forward import Normalize
 from captum_ext.targets import check_target, clear_target_errors

@@ -9,10 +9,10 @@ import numpy as np
 import saliency.core as pair
 import torch
 from captum.attr import Attribution
-from captum.log import log_usage
 from saliency.core.base import INPUT_OUTPUT_GRADIENTS, CoreSaliency
 from torch import Tensor, nn
 
+from captum_ext._captum import log_usage
 from captum_ext.attr.guided_ig import GuidedPath
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.call_model import (

@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 from captum.attr import PerturbationAttribution
-from captum.log import log_usage
 from torch import Tensor, nn
 
+from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.checks import check_choice, check_int, precise
 from captum_ext.forward import rows_per_call

@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 from captum.attr import PerturbationAttribution
-from captum.log import log_usage
 from torch import Tensor
 
+from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.checks import as_tuple, check_choice, check_int
 from captum_ext.forward import Evaluator, rows_per_call

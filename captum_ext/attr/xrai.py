@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import saliency.core as pair
-from captum.log import log_usage
 from torch import Tensor
 
+from captum_ext._captum import log_usage
 from captum_ext.attr.pair import FromSaliency
 from captum_ext.call_model import as_mask
 from captum_ext.checks import check_baselines, check_choice, check_int

@@ -15,8 +15,6 @@ from captum_ext.cli.common import BAD_INPUT, bad_input
 from captum_ext.cli.exam import add_exam
 from captum_ext.cli.explain import add_explain
 from captum_ext.cli.study import add_report, add_study
-from captum_ext.models import load_model
-from captum_ext.registry import methods
 
 __all__ = ["main"]
 
@@ -76,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_methods(args: argparse.Namespace) -> int:
+    from captum_ext.models import load_model
+    from captum_ext.registry import methods
+
     # Which layers it has does not depend on its weights.
     with bad_input():
         model = load_model(args.model, "none", device="cpu") if args.model else None

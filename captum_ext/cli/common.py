@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from captum_ext.registry import get_method, methods
-from captum_ext.spec import MethodSpec
+if TYPE_CHECKING:
+    from captum_ext.spec import MethodSpec
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -26,6 +26,8 @@ def chosen_methods(names: str) -> list[MethodSpec]:
         >>> [spec.name for spec in chosen_methods("saliency, lime,saliency")]
         ['saliency', 'lime']
     """
+    from captum_ext.registry import get_method, methods
+
     if names == "all":
         return methods()
     chosen = [get_method(name.strip()) for name in names.split(",") if name.strip()]

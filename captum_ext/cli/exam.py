@@ -6,12 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from tqdm.auto import tqdm
-
-from captum_ext.checks import check_int
+from captum_ext.choices import EXAM_IMAGES, EXAM_MODELS, EXAM_OUTPUTS
 from captum_ext.cli.common import (
     INTERRUPTED,
     bad_input,
@@ -20,20 +17,14 @@ from captum_ext.cli.common import (
     settings_of,
     writable,
 )
-from captum_ext.exam import (
-    IMAGES,
-    MODELS,
-    OUTPUTS,
-    CenterPixelModel,
-    ExamAnswer,
-    KnownModel,
-    exam_images,
-    examine,
-    grade,
-    make_model,
-)
-from captum_ext.exam.report import AnswerFile, figure, format_table, write_grades
-from captum_ext.spec import MethodSpec
+from captum_ext.value_checks import check_int
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from captum_ext.exam import ExamAnswer, KnownModel
+    from captum_ext.exam.report import AnswerFile
+    from captum_ext.spec import MethodSpec
 
 #: The model's weights take 2 GiB at this size.
 MAX_SIZE = 1024
@@ -43,9 +34,13 @@ def add_exam(commands: Any) -> None:
     """Adds the command to the parsers of all."""
     exam = commands.add_parser("exam", help="examine methods on a model whose answer is known")
     exam.add_argument(
-        "--model", default="center_pixel", help=f"one of {', '.join(MODELS)} (default: the first)"
+        "--model",
+        default="center_pixel",
+        help=f"one of {', '.join(EXAM_MODELS)} (default: the first)",
     )
-    exam.add_argument("--image", default="astronaut", help=f"a path or one of {', '.join(IMAGES)}")
+    exam.add_argument(
+        "--image", default="astronaut", help=f"a path or one of {', '.join(EXAM_IMAGES)}"
+    )
     exam.add_argument("--target", type=int, help="class to explain (default: the predicted one)")
     exam.add_argument(
         "--center-value", type=int, help="gray level to put at the center (center_pixel)"
@@ -53,7 +48,7 @@ def add_exam(commands: Any) -> None:
     exam.add_argument("--methods", default="all", help="names, separated by commas")
     exam.add_argument(
         "--output",
-        choices=[output.replace("_", "-") for output in OUTPUTS],
+        choices=[output.replace("_", "-") for output in EXAM_OUTPUTS],
         help="which output of the model to explain (default: the probability of center_pixel, the "
         "logit of the others)",
     )
@@ -66,10 +61,14 @@ def add_exam(commands: Any) -> None:
 
 
 def _run_exam(args: argparse.Namespace) -> int:
-    specs = chosen_methods(args.methods)
     check_int(args.images, "images", minimum=1)
     if args.size > MAX_SIZE:
         raise ValueError(f"size must be at most {MAX_SIZE}; got {args.size}")
+    natural_seed(args.seed)
+    from captum_ext.exam import exam_images, grade
+    from captum_ext.exam.report import figure, format_table, write_grades
+
+    specs = chosen_methods(args.methods)
     model = _model(args)
     if args.target is not None and not 0 <= args.target < model.n_classes:
         raise ValueError(f"target must be from 0 to {model.n_classes - 1}; got {args.target}")
@@ -108,10 +107,12 @@ def _model(args: argparse.Namespace) -> KnownModel:
     Raises:
         ValueError: an unknown one, or an argument that it has no use for.
     """
+    from captum_ext.exam import CenterPixelModel, make_model
+
     own = {} if args.alpha is None else {"alpha": args.alpha}
     output = None if args.output is None else args.output.replace("-", "_")
     with bad_input():
-        model = make_model(args.model, args.size, natural_seed(args.seed), output, **own)
+        model = make_model(args.model, args.size, args.seed, output, **own)
     if args.center_value is not None and not isinstance(model, CenterPixelModel):
         raise ValueError(
             f"center_value is for center_pixel only, which looks there; got {args.center_value} "
@@ -121,16 +122,22 @@ def _model(args: argparse.Namespace) -> KnownModel:
 
 
 def _answer_file(folder: Path) -> AnswerFile:
+    from captum_ext.exam.report import AnswerFile
+
     with writable(folder):
         return AnswerFile(folder / "exam.csv")
 
 
 def _with_progress(
     model: KnownModel,
-    images: torch.Tensor,
+    images: Tensor,
     specs: Sequence[MethodSpec],
     args: argparse.Namespace,
 ) -> Any:
+    from tqdm.auto import tqdm
+
+    from captum_ext.exam import examine
+
     with tqdm(total=len(images) * len(specs), unit="answer", file=sys.stderr) as bar:
 
         def show(spec: MethodSpec, index: int) -> None:

@@ -8,13 +8,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
-from captum_ext.asking import Request
-from captum_ext.baselines import BASELINES
-from captum_ext.checks import check_int
+from captum_ext.choices import BASELINES, DEFAULT_METHOD, DEVICES, EMBEDDED, FITS, OUTPUTS
 from captum_ext.cli.common import (
     BAD_INPUT,
     INTERRUPTED,
@@ -25,20 +21,15 @@ from captum_ext.cli.common import (
     settings_of,
     writable,
 )
-from captum_ext.coerce import layer_of, references_of
-from captum_ext.explanation import DEFAULT_METHOD
-from captum_ext.image_files import EMBEDDED, find_images, read_image
-from captum_ext.models import DEVICES, FITS, Classifier, TopClass, load_model
-from captum_ext.pictures import (
-    OUTPUTS,
-    ExplainedPicture,
-    check_request,
-    explain_picture,
-    save_explanation,
-)
 from captum_ext.results import aligned
-from captum_ext.spec import MethodSpec
-from captum_ext.visualize import check_drawing
+from captum_ext.value_checks import check_int
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from captum_ext.models import Classifier, TopClass
+    from captum_ext.pictures import ExplainedPicture
+    from captum_ext.spec import MethodSpec
 
 
 def add_explain(commands: Any) -> None:
@@ -126,12 +117,20 @@ def add_explain(commands: Any) -> None:
 
 def run_explain(args: argparse.Namespace) -> int:
     """Explains all pictures; gives the exit code."""
-    specs = chosen_methods(args.method)
+    from captum_ext.image_files import find_images
+
     images = find_images(args.images)
-    check_drawing(alpha=args.alpha, cmap=args.cmap, outlier_perc=args.outliers)
     check_int(args.top, "top", minimum=1)
     natural_seed(args.seed)
     check_writable(args.out)
+    from tqdm.auto import tqdm
+
+    from captum_ext.models import load_model
+    from captum_ext.pictures import save_explanation
+    from captum_ext.visualize import check_drawing
+
+    specs = chosen_methods(args.method)
+    check_drawing(alpha=args.alpha, cmap=args.cmap, outlier_perc=args.outliers)
     with bad_input():
         model = load_model(
             args.model,
@@ -181,6 +180,10 @@ class _PictureRequest:
     def __init__(
         self, args: argparse.Namespace, model: Classifier, specs: Sequence[MethodSpec]
     ) -> None:
+        from captum_ext.asking import Request
+        from captum_ext.coerce import layer_of, references_of
+        from captum_ext.pictures import check_request
+
         self.model = model
         self.specs = specs
         self.drawing: dict[str, Any] = {
@@ -207,6 +210,9 @@ class _PictureRequest:
     def explained(
         self, image: str | Path, on_start: Callable[[MethodSpec, TopClass], None]
     ) -> ExplainedPicture:
+        from captum_ext.image_files import read_image
+        from captum_ext.pictures import explain_picture
+
         return explain_picture(
             self.model,
             read_image(image),

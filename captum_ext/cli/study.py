@@ -6,32 +6,14 @@ import argparse
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
-from captum_ext.analysis.report import write_report
+from captum_ext.choices import FORMATS
 from captum_ext.cli.common import INTERRUPTED, bad_input, check_writable, writable
-from captum_ext.study import (
-    FORMATS,
-    CellResult,
-    InProcess,
-    Plan,
-    Study,
-    StudyResults,
-    analyze,
-    export,
-    format_leaderboard,
-    joined_cluster,
-    local_cluster,
-    plan_of,
-    read_results,
-    read_study,
-    run_study,
-)
-from captum_ext.study.define.cache import StudyCache
-from captum_ext.study.run.dry_run import dry_run
-from captum_ext.study.store.sqlite import FILE
+
+if TYPE_CHECKING:
+    from captum_ext.study import CellResult, Plan, Study, StudyResults
+    from captum_ext.study.define.cache import StudyCache
 
 #: The exit code where no cell could be computed.
 ALL_FAILED = 1
@@ -105,8 +87,14 @@ def _run_study(args: argparse.Namespace) -> int:
         for option in _OF_A_STUDY:
             if getattr(args, option):
                 raise ValueError(f"--{option.replace('_', '-')} needs a STUDY.toml")
+        from captum_ext.study import read_results
+
         _export(read_results(args.out), args)
         return 0
+    from captum_ext.study import plan_of, read_study
+    from captum_ext.study.define.cache import StudyCache
+    from captum_ext.study.store.sqlite import FILE
+
     study = read_study(args.study, images=args.images, weights=args.weights)
     if not args.dry_run:
         check_writable(args.out)
@@ -123,6 +111,17 @@ def _run_study(args: argparse.Namespace) -> int:
 
 
 def _run(study: Study, plan: Plan, cache: StudyCache, args: argparse.Namespace) -> int:
+    from tqdm.auto import tqdm
+
+    from captum_ext.study import (
+        InProcess,
+        analyze,
+        format_leaderboard,
+        joined_cluster,
+        local_cluster,
+        run_study,
+    )
+
     with ExitStack() as stack:
         if args.workers is not None:
             engine: Any = stack.enter_context(local_cluster(args.workers, args.threads))
@@ -184,6 +183,8 @@ def _say_how_many(study: Study, plan: Plan) -> None:
 
 
 def _say_what_it_costs(study: Study, plan: Plan, cache: StudyCache) -> None:
+    from captum_ext.study.run.dry_run import dry_run
+
     estimate = dry_run(study, plan, cache)
     print(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
     if estimate.refused:
@@ -193,6 +194,8 @@ def _say_what_it_costs(study: Study, plan: Plan, cache: StudyCache) -> None:
 
 
 def _export(results: StudyResults, args: argparse.Namespace) -> None:
+    from captum_ext.study import export
+
     path = args.out / f"results.{args.export}"
     with writable(args.out):
         export(results, path, args.export)
@@ -201,6 +204,9 @@ def _export(results: StudyResults, args: argparse.Namespace) -> None:
 
 def run_report_command(args: argparse.Namespace) -> int:
     """Writes the report; gives the exit code."""
+    from captum_ext.analysis.report import write_report
+    from captum_ext.study import read_results
+
     path = args.out or args.folder / "report.html"
     results = read_results(args.folder)
     with writable(path.parent):

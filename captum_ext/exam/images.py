@@ -11,11 +11,9 @@ from skimage.transform import resize
 from torch import Tensor
 
 from captum_ext.checks import check_int
+from captum_ext.choices import EXAM_IMAGES as IMAGES
 from captum_ext.exam.center_pixel import WHITE
 from captum_ext.image_files import read_image
-
-#: Names that the images of an exam take turns among.
-IMAGES = ("astronaut", "chelsea", "coffee", "random")
 
 
 def gray_levels(source: str | Path, size: int, n_classes: int = 256, seed: int = 0) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from captum_ext.checks import check_choice, check_int
+from captum_ext.choices import EXAM_OUTPUTS as OUTPUTS
 from captum_ext.exam.shapley import exact_shapley
 
 HEADS: dict[str, Callable[[], nn.Module]] = {
@@ -16,8 +17,6 @@ HEADS: dict[str, Callable[[], nn.Module]] = {
     "log_probability": lambda: nn.LogSoftmax(dim=1),
     "logit": nn.Identity,
 }
-#: What a model can return.
-OUTPUTS = tuple(HEADS)
 
 Known = TypeVar("Known", bound="KnownModel")
 

@@ -9,10 +9,10 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from captum._utils.common import _run_forward
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ext._captum import _run_forward
 from captum_ext.checks import as_tuple
 from captum_ext.forward.batches import (
     as_channels_last,

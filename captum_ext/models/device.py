@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from captum_ext.checks import check_choice
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
+from captum_ext.choices import DEVICES
 
 
 def choose_device(name: str | torch.device | None = "auto") -> torch.device:

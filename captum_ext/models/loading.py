@@ -18,6 +18,7 @@ from torch import nn
 
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
 from captum_ext.checks import check_choice, check_int, check_number
+from captum_ext.choices import FITS
 from captum_ext.forward import Preprocessed
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Classifier, Preprocessing
@@ -28,8 +29,6 @@ from captum_ext.models.from_transformers import Logits, is_of_transformers, labe
 from captum_ext.models.libraries import LIBRARIES, find
 from captum_ext.models.library_model import DEFAULT, NONE, USUAL_SIDE, LibraryModel, untrained
 
-#: ``"own"``: as the model's weights want it; ``"squash"``: the whole picture, whatever its shape.
-FITS = ("own", "squash")
 _FACTORY = re.compile(r"[\w.]+:[\w.]+")
 
 

@@ -4,7 +4,7 @@
 the command line.
 """
 
-from captum_ext.asking import OUTPUTS
+from captum_ext.choices import OUTPUTS
 from captum_ext.pictures.explained_picture import (
     ClassExplanation,
     ExplainedPicture,

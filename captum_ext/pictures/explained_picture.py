@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from captum_ext.asking import OUTPUTS, Answer, Request, ask
+from captum_ext.asking import Answer, Request, ask
 from captum_ext.checks import check_choice, one_line
+from captum_ext.choices import DEFAULT_METHOD, OUTPUTS
 from captum_ext.coerce import layer_of, references_of
-from captum_ext.explanation import DEFAULT_METHOD
 from captum_ext.forward import Passes, Remembered
 from captum_ext.image_files import read_image
 from captum_ext.models import Classifier, TopClass

@@ -11,10 +11,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_ext.analysis.results import MetricFacts
-from captum_ext.asking import OUTPUTS, accepted_arguments
+from captum_ext.asking import accepted_arguments
 from captum_ext.attr import SegmentPerturbation
 from captum_ext.baselines import BASELINES, RANDOM
 from captum_ext.checks import check_choice
+from captum_ext.choices import OUTPUTS
 from captum_ext.exam import make_model
 from captum_ext.models import load_model
 from captum_ext.registry import as_spec

@@ -94,7 +94,7 @@ class StudyModel(ABC):
         Args:
             spec: the method.
             aim: what is explained.
-            output: one of :data:`captum_ext.asking.OUTPUTS`.
+            output: one of :data:`captum_ext.choices.OUTPUTS`.
         """
         request = Request(output=output, has_logit=aim.has_logit)
         module, output = with_output(spec, self.model, request)

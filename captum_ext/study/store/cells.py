@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 OK, FAILED = "ok", "failed"
+#: The folder of the attributions that a study keeps, in its own.
+ATTRIBUTIONS = "attributions"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_ext.analysis.results import COLUMNS, MetricFacts, StudyResults
-from captum_ext.study.store.cells import CellResult
+from captum_ext.study.store.cells import ATTRIBUTIONS, CellResult
 from captum_ext.study.store.sqlite import reading
-from captum_ext.study.store.store import ATTRIBUTIONS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from captum_ext.checks import one_line
+from captum_ext.value_checks import one_line
 
 FILE = "study.sqlite"
 #: Of the tables; another number is another program's.

@@ -22,11 +22,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from captum_ext.study.plan.tasks import Plan, Task
-from captum_ext.study.store.cells import CellResult, KeptAttribution
+from captum_ext.study.store.cells import ATTRIBUTIONS, CellResult, KeptAttribution
 from captum_ext.study.store.identity_differences import differences
 from captum_ext.study.store.sqlite import FILE, FORMAT, check_format, connect, explained, is_made
 
-ATTRIBUTIONS = "attributions"
 _RESULT = tuple(each.name for each in fields(CellResult))
 _TABLES = f"""
 CREATE TABLE study (

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from captum_ext.cli import main
-from captum_ext.cli import study as command
 from captum_ext.study import (
     Cluster,
     MethodEntry,
@@ -136,7 +135,7 @@ def test_a_worker_with_other_versions_is_refused(tmp_path, threads):
 
 
 def test_a_mismatch_is_one_line_of_the_command(folder, monkeypatch, capsys):
-    monkeypatch.setattr(command, "plan_of", mismatched)
+    monkeypatch.setattr("captum_ext.study.plan_of", mismatched)
     assert main(["study", str(write_study(folder)), "--out", str(folder / "out")]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert line.startswith("captum-ext study: error: versions must be {'torch': '99'}")
@@ -233,17 +232,16 @@ def test_a_scheduler_that_is_killed_is_one_line_and_the_study_goes_on(folder, ca
     arguments = ["study", str(path), "--out", str(folder / "out")]
     with processes(folder) as running:
         running.worker()
-        run = command.run_study
 
         def killing(*args, on_cell, **more):
             def told(result):
                 on_cell(result)
                 running.scheduler.kill()
 
-            return run(*args, on_cell=told, **more)
+            return run_study(*args, on_cell=told, **more)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(command, "run_study", killing)
+            patch.setattr("captum_ext.study.run_study", killing)
             assert main([*arguments, "--scheduler", running.address]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
     assert line.startswith("captum-ext study: error: the scheduler is gone")
