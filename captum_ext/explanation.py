@@ -41,6 +41,7 @@ def explain(
     references: Any = None,
     device: str | torch.device | None = None,
     resolution: Resolution = "image",
+    passes: int | None = None,
     generator: GeneratorLike = None,
     arguments: Mapping[str, Any] | None = None,
     **kwargs: Any,
@@ -68,6 +69,9 @@ def explain(
             None: where the model is, or, where it is given by name, the best there is.
         resolution: ``"pixel"`` treats each pixel as a feature of its own, ``"image"`` takes
             windows and segments as is usual on photographs; for methods that have the choice.
+        passes: that the method may take at most for each example, forward and backward, see
+            :meth:`captum_ext.MethodSpec.within`; None: as many as its arguments take. What finds
+            the target is not counted.
         generator: seed (or torch.Generator) of a stochastic method; None is seed 0. The global
             random state is left as it was.
         arguments: arguments of the method's ``attribute()``, in place of the defaults; needed for
@@ -82,7 +86,7 @@ def explain(
     Raises:
         ValueError: unknown model, method, class, layer or baseline, with the nearest name; inputs
             that are empty, misaligned, not finite or no picture; a target that does not fit; a
-            method that does not work on the model.
+            method that does not work on the model, or takes more passes at the least.
         TypeError: an argument that the method does not take, or a function where a module is
             needed.
 
@@ -116,7 +120,8 @@ def explain(
     # Copies, so that no method can leave a mark on the caller's tensors.
     where = _device_of(model, tensors[0].device)
     copies = tuple(tensor.detach().clone().to(where) for tensor in tensors)
-    settings = spec.arguments(copies if isinstance(inputs, tuple) else copies[0], resolution, seed)
+    seen = copies if isinstance(inputs, tuple) else copies[0]
+    settings, compared = spec.arguments(seen, resolution, seed), dict[str, Any]()
     if references is not None:
         examples = check_inputs(references, "references")
         if [part.shape[1:] for part in examples] != [x.shape[1:] for x in copies]:
@@ -125,10 +130,13 @@ def explain(
                 f"{[tuple(part.shape[1:]) for part in examples]}"
             )
         moved = tuple(part.to(x) for part, x in zip(examples, copies, strict=True))
-        settings |= spec.reference_arguments(moved if isinstance(inputs, tuple) else moved[0])
+        compared = spec.reference_arguments(moved if isinstance(inputs, tuple) else moved[0])
     if isinstance(chosen.get("baselines"), str):
         named = baselines_of(chosen["baselines"], spec, model, copies, seed)
         chosen["baselines"] = named if isinstance(inputs, tuple) else named[0]
+    settings |= compared
+    if passes is not None:
+        settings |= spec.within(passes, seen, resolution, compared | chosen)
     general = {"generator": seed}
     if _is_captums(attribution):
         # Left to itself, it takes one row at a time, or all at once.
@@ -148,9 +156,7 @@ def explain(
     ):
         # Captum warns that it does what this function asked it to do.
         warnings.filterwarnings("ignore", message=_ROUTINE_WARNINGS, category=UserWarning)
-        result = attribution.attribute(
-            copies if isinstance(inputs, tuple) else copies[0], **settings
-        )
+        result = attribution.attribute(seen, **settings)
     return _like_inputs(result, inputs)
 
 

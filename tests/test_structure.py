@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("checks", "image_files", "randomness", "passes", "results", "targets", "layers", "suitable"),
-    ("forward", "baselines", "perturbation", "call_model", "spec"),
+    ("forward", "baselines", "perturbation", "call_model", "budgets", "spec"),
     ("path", "models"),
     ("attr",),
     ("builtins",),

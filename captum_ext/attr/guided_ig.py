@@ -27,6 +27,7 @@ from captum.attr import GradientAttribution
 from captum.log import log_usage
 from torch import Tensor
 
+from captum_ext.budgets import Knob
 from captum_ext.checks import (
     check_baselines,
     check_forward_func,
@@ -243,5 +244,6 @@ SPEC = MethodSpec(
     "Kapishnikov et al., CVPR 2021",
     GuidedIG,
     frozenset({Need.GRADIENTS}),
+    budget=Knob("n_steps", each=2),
     promises_dummy=True,
 )

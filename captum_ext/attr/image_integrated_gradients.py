@@ -28,6 +28,7 @@ from captum.log import log_usage
 from torch import Tensor
 
 from captum_ext.baselines import image_mean, make_baselines
+from captum_ext.budgets import Knob
 from captum_ext.checks import (
     as_tuple,
     check_baselines,
@@ -225,6 +226,7 @@ SPEC = MethodSpec(
     "Sundararajan et al., ICML 2017",
     ImageIntegratedGradients,
     frozenset({Need.GRADIENTS}),
+    budget=Knob("n_steps", each=2),
     defaults=_defaults,
     promises_dummy=True,
 )

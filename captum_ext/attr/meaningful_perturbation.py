@@ -34,6 +34,7 @@ from captum.log import log_usage
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from captum_ext.budgets import Knob
 from captum_ext.checks import (
     check_baselines,
     check_choice,
@@ -344,6 +345,7 @@ SPEC = MethodSpec(
     "Fong and Vedaldi, ICCV 2017",
     MeaningfulPerturbation,
     frozenset({Need.GRADIENTS}),
+    budget=Knob("n_steps", each=2, base=10),
     defaults=_defaults,
     stochastic=True,
     deviations={"other_seed": "nothing is drawn where each pixel counts: a jitter would blur them"},

@@ -21,6 +21,7 @@ from captum.attr import PerturbationAttribution
 from captum.log import log_usage
 from torch import Tensor, nn
 
+from captum_ext.budgets import SlidingWindows
 from captum_ext.checks import check_choice, check_forward_func, check_int, precise
 from captum_ext.forward import Rows, rows_per_call
 from captum_ext.layers import Tap
@@ -310,6 +311,7 @@ SPEC = MethodSpec(
     "Zintgraf et al., ICLR 2017",
     PredictionDifference,
     frozenset({Need.PROBABILITIES}),
+    budget=SlidingWindows(draws=True),
     defaults=_defaults,
     references=lambda references: {"marginal": tuple(map(Empirical, references))},
     stochastic=True,

@@ -99,6 +99,9 @@ def add_explain(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="an argument of the methods that have it, as n_samples=200; may be repeated",
     )
+    what.add_argument(
+        "--passes", type=int, metavar="N", help="that each method may take at most for a heat map"
+    )
     what.add_argument("--seed", type=int, default=0, help="of the methods that draw")
     drawing = explain.add_argument_group("what it looks like")
     drawing.add_argument("--signed", action="store_true", help="red for the class, blue against it")
@@ -124,6 +127,9 @@ def run_explain(args: argparse.Namespace) -> int:
     images = find_images(args.images)
     check_drawing(alpha=args.alpha, cmap=args.cmap, outlier_perc=args.outliers)
     check_int(args.top, "top", minimum=1)
+    if args.passes is not None:
+        for spec in specs:
+            spec.checked_budget(args.passes)
     natural_seed(args.seed)
     check_writable(args.out)
     with bad_input():
@@ -190,6 +196,7 @@ class _Asked:
             "references": references_of(model, args.references),
             "layer": layer_of(model, args.layer),
             "arguments": dict(args.set),
+            "passes": args.passes,
         }
         nothing = model.see(torch.zeros(3, *model.view.size))
         Task(model=model, seen=nothing, seed=args.seed, **self.request).check(specs)

@@ -128,6 +128,7 @@ def explain_picture(
     references: Any = None,
     layer: nn.Module | str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    passes: int | None = None,
     generator: GeneratorLike = None,
     name: str | None = None,
     on_start: Callable[[MethodSpec, TopClass], None] | None = None,
@@ -151,6 +152,7 @@ def explain_picture(
             that compare with these.
         layer: for the methods that look into one, as of :func:`captum_ext.explain`.
         arguments: of ``attribute()``; each goes to the methods that have it.
+        passes: that each method may take at most for each class, as of :func:`captum_ext.explain`.
         generator: seed of stochastic methods.
         name: of the picture.
         on_start: called with the method and the class before each answer.
@@ -188,6 +190,7 @@ def explain_picture(
         layer=layer_of(model, layer),
         arguments=dict(arguments or {}),
         seed=seed_of(generator),
+        passes=passes,
     )
     task.check(specs)
     if targets is None:

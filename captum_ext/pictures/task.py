@@ -104,6 +104,7 @@ class Task:
     layer: nn.Module | None
     arguments: dict[str, Any]
     seed: int
+    passes: int | None = None
 
     def __post_init__(self) -> None:
         # Beside an accelerator, to remember would take longer than to ask again.
@@ -161,6 +162,7 @@ class Task:
                     spec,
                     layer=self.layer if spec.takes_layer else None,
                     references=self.references if spec.takes_references else None,
+                    passes=self.passes,
                     generator=self.seed,
                     arguments=self._arguments(spec, asked),
                 )

@@ -87,11 +87,13 @@ class MethodEntry:
         output: which output it explains, one of :data:`captum_ext.pictures.OUTPUTS`.
         baseline: name of a baseline, for a method that has one.
         layer: name of a layer, for a method that looks into one.
+        passes: that it may take at most, see :meth:`captum_ext.MethodSpec.within`; None: as many
+            as its settings take.
         settings: arguments of ``attribute()``; or a function that gives them, which must be one
             that can be pickled, to go to other processes.
 
     Raises:
-        ValueError: an unknown method or output.
+        ValueError: an unknown method or output; passes for a method of unknown cost.
 
     Example:
         >>> MethodEntry("occlusion", baseline="blur").as_dict()["baseline"]
@@ -104,6 +106,7 @@ class MethodEntry:
     output: str = OUTPUTS[0]
     baseline: str | None = None
     layer: str | None = None
+    passes: int | None = None
     settings: Settings = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,6 +114,8 @@ class MethodEntry:
         check_choice(self.output, "output", OUTPUTS)
         if self.baseline is not None:
             check_choice(self.baseline, "baseline", BASELINES)
+        if self.passes is not None:
+            spec.checked_budget(self.passes)
         object.__setattr__(self, "name", self.name or spec.name)
         if not self.title:
             title = spec.title if self.name == spec.name else self.name
@@ -168,7 +173,7 @@ class MethodEntry:
         if not isinstance(method, SegmentPerturbation):
             return None
         parts = [plain(part) for part in (method.segmenter, method.sampler, method.perturber)]
-        return repr([parts, method.n_samples, plain(self.settings)])
+        return repr([parts, method.n_samples, self.passes, plain(self.settings)])
 
     def as_dict(self) -> dict[str, Any]:
         """All that it depends on, as plain values."""
@@ -182,6 +187,7 @@ class MethodEntry:
             "output": self.output,
             "baseline": self.baseline,
             "layer": self.layer,
+            "passes": self.passes,
             "settings": plain(self.settings),
         }
 

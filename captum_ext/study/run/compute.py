@@ -155,6 +155,12 @@ def _attribute(
         if entry.baseline is not None:
             made = baselines_of(entry.baseline, spec, subject.model, (aim.seen,), task.seed)
             found.arguments["baselines"] = made[0]
+        if entry.passes is not None:
+            compared = found.references
+            given = {} if compared is None else spec.reference_arguments(compared)
+            found.arguments |= spec.within(
+                entry.passes, aim.seen, subject.resolution, {**given, **found.arguments}
+            )
         with count_passes(module) as found.passes:
             result = explain(
                 module,
