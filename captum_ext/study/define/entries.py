@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_ext.analysis.results import MetricFacts
-from captum_ext.attr import SegmentPerturbation
+from captum_ext.attr import GeneticIPHA, SegmentPerturbation
 from captum_ext.baselines import BASELINES, RANDOM
 from captum_ext.checks import check_choice
 from captum_ext.exam import make_model
@@ -159,7 +159,7 @@ class MethodEntry:
         """What is the same for methods that ask a model the same, or None where none is known.
 
         Segment methods differ in what they make of the answers only, where segments, samples and
-        what stands for the removed are the same.
+        what stands for the removed are the same; searches of masks, in what they attribute.
 
         Example:
             >>> model = nn.Flatten()
@@ -170,6 +170,12 @@ class MethodEntry:
         if callable(self.settings) or self.spec.problem_with(model) is not None:
             return None
         method = self.spec.make(model)
+        if isinstance(method, GeneticIPHA):
+            settings = {
+                name: self.settings[name] for name in self.settings if name != "attribution"
+            }
+            entry = replace(self, name="search", title="search", settings=settings)
+            return repr(entry.as_dict())
         if not isinstance(method, SegmentPerturbation):
             return None
         parts = [plain(part) for part in (method.segmenter, method.sampler, method.perturber)]
