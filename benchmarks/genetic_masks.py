@@ -24,7 +24,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from torch import Tensor
 from benchmarks.mask_attributions import PARTITIONS
 from benchmarks.side_by_side import as_settings, model_entry, parser_of, photographs, table
 from benchmarks.study_arguments import run
-from benchmarks.subjects import at_least, pictures
+from benchmarks.subjects import at_least
 from captum_ext.analysis.results import Direction
 from captum_ext.attr import GeneticIPHA
 from captum_ext.baselines import make_baselines
@@ -53,7 +53,6 @@ from captum_ext.study import (
     StudyImage,
     StudyMetric,
     StudyResults,
-    TensorImage,
     attribution_files,
     export,
 )
@@ -182,14 +181,11 @@ def methods(args: argparse.Namespace) -> list[MethodEntry]:
 
 def images_of(args: argparse.Namespace) -> list[StudyImage]:
     """Up to ``args.limit`` images of each source."""
-    found: list[StudyImage] = []
-    for source in dict.fromkeys(args.images):
-        if source == "cifar10":
-            chosen = islice(pictures(source, args.size, args.out / "data"), args.limit)
-            found += [TensorImage(each.name, each.image, label=each.label) for each in chosen]
-        else:
-            found += photographs([source], args.size)[: args.limit]
-    return found
+    return [
+        image
+        for source in dict.fromkeys(args.images)
+        for image in photographs([source], args.size, args.out / "data")[: args.limit]
+    ]
 
 
 def with_labels(images: Sequence[StudyImage], model: ModelEntry) -> list[StudyImage]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.subjects import add_arguments, at_least, load_model
+from benchmarks.subjects import add_arguments, at_least, cifar10, load_model
 from captum_ext.image_files import read_image
 from captum_ext.study import (
     ModelEntry,
@@ -73,13 +72,21 @@ def _loaded(name: str, weights: str, device: str) -> AsGiven:
     return AsGiven(load_model(name, weights).to(device))
 
 
-def photographs(sources: Sequence[str], size: int | None) -> list[StudyImage]:
+def photographs(
+    sources: Sequence[str], size: int | None, root: Path = Path("data")
+) -> list[StudyImage]:
     """The images of files, folders, ``.npz`` files and names, as large as they are for None.
+
+    Args:
+        sources: as of :func:`captum_ext.study.study_images`, or ``"cifar10"``.
+        size: pixels of a side.
+        root: where CIFAR-10 is, or will be.
 
     Raises:
         ValueError: as :func:`captum_ext.study.study_images`.
     """
-    found = study_images(list(dict.fromkeys(sources)), Path())
+    files = (str(cifar10(root)) if each == "cifar10" else each for each in dict.fromkeys(sources))
+    found = study_images(list(files), Path())
     return found if size is None else [resized(image, size) for image in found]
 
 
@@ -125,14 +132,17 @@ def finish(
     results: StudyResults,
     args: argparse.Namespace,
     name: str,
-    images: Sequence[StudyImage],
-    draw: Callable[[Axes, Tensor, Tensor], Any],
+    images: Sequence[StudyImage] = (),
+    draw: Callable[[Axes, Tensor, Tensor], Any] | None = None,
 ) -> None:
-    """Prints the table, and writes ``NAME.png`` and ``NAME.csv``."""
+    """Prints the table, and writes ``NAME.csv`` and, with images to draw, ``NAME.png``."""
     print(table(results))
-    picture(results, args.out, images, draw).savefig(args.out / f"{name}.png")
+    written = [f"{name}.csv", "report.html", "study.sqlite"]
+    if draw is not None:
+        picture(results, args.out, images, draw).savefig(args.out / f"{name}.png")
+        written.insert(0, f"{name}.png")
     export(results, args.out / f"{name}.csv")
-    print(f"written to {args.out}: {name}.png, {name}.csv, report.html, study.sqlite")
+    print(f"written to {args.out}: {', '.join(written)}")
 
 
 def picture(
@@ -171,9 +181,3 @@ def picture(
                 heat = np.load(files[image.name, method])["attribution"]
                 draw(axes, pixels, torch.from_numpy(heat))
     return figure
-
-
-def with_error(values: Sequence[float]) -> str:
-    """The mean, and its standard error where there are several."""
-    error = f" ± {stdev(values) / len(values) ** 0.5:.3f}" if len(values) > 1 else ""
-    return f"{mean(values):.3f}{error}"

@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
-import torch
 import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
 import captum_ext
 from benchmarks.resnet20 import ResNet20
-from captum_ext.image_files import find_images, open_image, read_image
+from captum_ext.image_files import open_image, read_image
 from captum_ext.models import Classifier
 
 #: Those of :data:`captum_ext.image_files.EMBEDDED` that are taken where no files are given.
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
 #: The model that is not torchvision's.
 OWN_MODELS: dict[str, Callable[..., nn.Module]] = {"resnet20_cifar10": ResNet20}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image.
-
-    Attributes:
-        name: of the file, or of the set and the place in it.
-        image: ``[3, H, W]`` in [0, 1].
-        label: its class, where that is known.
-    """
-
-    name: str
-    image: Tensor
-    label: int | None = None
 
 
 def photograph(source: str | Path, size: int | None) -> Tensor:
@@ -49,58 +31,14 @@ def photograph(source: str | Path, size: int | None) -> Tensor:
     return read_image(image)
 
 
-def pictures(source: str, size: int | None, root: Path = Path("data")) -> Iterator[Picture]:
-    """The images of a source, one after the other.
-
-    Args:
-        source: an image file, one of :data:`PHOTOGRAPHS`, a folder of image files, an ``.npz`` of
-            ``images [N, H, W, 3]`` (uint8) and ``labels [N]``, or ``"cifar10"``, whose test images
-            torchvision downloads, where they are not in ``root``.
-        size: pixels of a side; None leaves images as large as they are.
-        root: where CIFAR-10 is, or will be.
-
-    Raises:
-        ValueError: a file that is no image, a folder without images, an ``.npz`` of something else.
-    """
-    path = Path(source)
-    if source == "cifar10":
+def cifar10(root: Path) -> Path:
+    """An ``.npz`` of CIFAR-10's test images and labels, which torchvision downloads once."""
+    path = root / "cifar10.npz"
+    if not path.exists():
         dataset = torchvision.datasets.CIFAR10(root, train=False, download=True)
-        yield from _of_arrays("cifar10", dataset.data, np.array(dataset.targets), size)
-    elif path.suffix == ".npz":
-        try:
-            file = np.load(path)
-        except (BadZipFile, ValueError) as error:
-            raise ValueError(f"{source} must be an .npz of images and labels") from error
-        with file as arrays:
-            missing = {"images", "labels"} - set(arrays.files)
-            if missing:
-                raise ValueError(f"{source} must hold images and labels; it lacks {missing}")
-            images, labels = arrays["images"], arrays["labels"]
-        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
-            raise ValueError(
-                f"images of {source} must be [N, H, W, 3] of uint8; got {images.shape} of "
-                f"{images.dtype}"
-            )
-        if len(images) != len(labels):
-            raise ValueError(f"{source} must hold as many labels as its {len(images)} images")
-        yield from _of_arrays(path.stem, images, labels, size)
-    else:
-        for file in find_images(source):
-            yield Picture(Path(file).stem, photograph(file, size))
-
-
-def _of_arrays(
-    name: str, images: np.ndarray, labels: np.ndarray, size: int | None
-) -> Iterator[Picture]:
-    for number, (pixels, label) in enumerate(zip(images, labels, strict=True)):
-        image = Image.fromarray(pixels)
-        if size is not None:
-            image = image.resize((size, size), Image.Resampling.BILINEAR)
-        yield Picture(f"{name}_{number:05}", _channels_first(np.array(image)), int(label))
-
-
-def _channels_first(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(pixels).movedim(-1, 0) / 255
+        root.mkdir(parents=True, exist_ok=True)
+        np.savez(path, images=dataset.data, labels=dataset.targets)
+    return path
 
 
 def fingerprint(*tensors: Tensor) -> str:

@@ -17,6 +17,7 @@ from captum_ext import baselines
 from captum_ext._captum import Alpha1_Beta0_Rule, EpsilonRule, PropagationRule
 from captum_ext.attr.grad_cam import InputGradCam
 from captum_ext.attr.lrp import RULED_LAYERS, AlphaBetaRule, UniformLRP
+from captum_ext.budgets import Call, Cells, Fixed, Knob, SlidingWindows
 from captum_ext.perturbation import grid_masks, pixel_masks
 from captum_ext.perturbation.windows import window_lengths
 from captum_ext.spec import MethodSpec, Need, Resolution
@@ -121,6 +122,14 @@ def _permutations(n_features: int) -> int:
     return 10
 
 
+def _features(call: Call) -> int:
+    return call.n_features
+
+
+def _deep_lift_shap_passes(call: Call) -> int:
+    return 4 * call.n_baselines
+
+
 def _smooth_grad(model: Callable[..., Any]) -> ca.NoiseTunnel:
     return ca.NoiseTunnel(ca.Saliency(model))
 
@@ -144,6 +153,7 @@ def _lrp_spec(name: str, title: str, rule: Callable[[], PropagationRule]) -> Met
         build=partial(_lrp, rule=rule),
         lacks=partial(without_lrp_rules, ruled=RULED_LAYERS),
         promises_dummy=True,
+        budget=Fixed(3),
         origin="captum",
     )
 
@@ -169,6 +179,7 @@ SPECS: tuple[MethodSpec, ...] = (
         ca.Saliency,
         _GRADIENTS,
         promises_dummy=True,
+        budget=Fixed(2),
     ),
     _spec(
         "input_x_gradient",
@@ -179,6 +190,7 @@ SPECS: tuple[MethodSpec, ...] = (
         _GRADIENTS,
         promises_dummy=True,
         deviations=_GRAPH,
+        budget=Fixed(2),
     ),
     _spec(
         "guided_backprop",
@@ -189,6 +201,7 @@ SPECS: tuple[MethodSpec, ...] = (
         _MODULE,
         lacks=without_relu,
         promises_dummy=True,
+        budget=Fixed(2),
     ),
     _spec(
         "deconvolution",
@@ -199,6 +212,7 @@ SPECS: tuple[MethodSpec, ...] = (
         _MODULE,
         lacks=without_relu,
         promises_dummy=True,
+        budget=Fixed(2),
     ),
     _spec(
         "smooth_grad",
@@ -212,6 +226,7 @@ SPECS: tuple[MethodSpec, ...] = (
         stochastic=True,
         promises_dummy=True,
         deviations=_SHARED_NOISE | {"batch_size": "its batches draw their noise in another order"},
+        budget=Knob("nt_samples", each=2),
     ),
     _spec(
         "integrated_gradients",
@@ -222,6 +237,7 @@ SPECS: tuple[MethodSpec, ...] = (
         _GRADIENTS,
         promises_dummy=True,
         deviations=_GRAPH,
+        budget=Knob("n_steps", each=2),
     ),
     _spec(
         "gradient_shap",
@@ -234,6 +250,7 @@ SPECS: tuple[MethodSpec, ...] = (
         stochastic=True,
         promises_dummy=True,
         deviations=_SHARED_NOISE | _SET_UNDER_NOISE,
+        budget=Knob("n_samples", each=2),
     ),
     _spec(
         "deep_lift",
@@ -245,6 +262,7 @@ SPECS: tuple[MethodSpec, ...] = (
         lacks=without_deep_lift_rules,
         promises_dummy=True,
         deviations=_GRAPH,
+        budget=Fixed(4),
     ),
     _spec(
         "deep_lift_shap",
@@ -257,6 +275,7 @@ SPECS: tuple[MethodSpec, ...] = (
         defaults=_background_defaults,
         promises_dummy=True,
         deviations=_GRAPH | _SET_UNDER_NOISE,
+        budget=Fixed(_deep_lift_shap_passes),
     ),
     _lrp_spec("lrp_z", "LRP-z", EpsilonRule),
     _lrp_spec("lrp_epsilon", "LRP-ε", partial(EpsilonRule, epsilon=LRP_EPSILON)),
@@ -272,6 +291,7 @@ SPECS: tuple[MethodSpec, ...] = (
         convert=_occlusion_windows,
         promises_dummy=True,
         deviations=_FLOAT32,
+        budget=SlidingWindows(),
     ),
     _spec(
         "feature_ablation",
@@ -281,6 +301,7 @@ SPECS: tuple[MethodSpec, ...] = (
         ca.FeatureAblation,
         defaults=_feature_mask_defaults,
         promises_dummy=True,
+        budget=Cells(),
     ),
     _spec(
         "lime",
@@ -295,6 +316,7 @@ SPECS: tuple[MethodSpec, ...] = (
         | _SCALAR_TARGET
         | _SHARED_NOISE
         | {"copy_and_pickle": "Captum's default kernel is a local function"},
+        budget=Knob("n_samples"),
     ),
     _spec(
         "kernel_shap",
@@ -306,6 +328,7 @@ SPECS: tuple[MethodSpec, ...] = (
         stochastic=True,
         max_features=MAX_REGRESSION_FEATURES,
         deviations=_FLOAT32 | _SCALAR_TARGET | _SHARED_NOISE,
+        budget=Knob("n_samples"),
     ),
     _spec(
         "shapley_value_sampling",
@@ -318,6 +341,7 @@ SPECS: tuple[MethodSpec, ...] = (
         promises_dummy=True,
         max_features=MAX_PERMUTED_FEATURES,
         deviations=_FLOAT32,
+        budget=Knob("n_samples", each=_features, base=1),
     ),
     _spec(
         "grad_cam",
@@ -327,6 +351,7 @@ SPECS: tuple[MethodSpec, ...] = (
         InputGradCam,
         _MODULE | {Need.LAYER},
         defaults=_grad_cam_defaults,
+        budget=Fixed(2),
     ),
     _spec(
         "guided_grad_cam",
@@ -337,5 +362,6 @@ SPECS: tuple[MethodSpec, ...] = (
         _MODULE | {Need.LAYER},
         lacks=without_relu,
         deviations=_GRAPH,
+        budget=Fixed(4),
     ),
 )

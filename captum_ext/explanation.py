@@ -59,8 +59,9 @@ def explain(
             None: where the model is, or, where it is given by name, the best there is.
         resolution: ``"pixel"`` treats each pixel as a feature of its own, ``"image"`` takes
             windows and segments as is usual on photographs; for methods that have the choice.
-        passes: the most passes, forward and backward together, that the method may take; None takes
-            its default settings.
+        passes: the most passes, forward and backward together, that the method may take for each
+            example, see :meth:`captum_ext.MethodSpec.within`; None: its default settings. The pass
+            that finds the target is not counted.
         generator: seed (or torch.Generator) of a stochastic method; None is seed 0. The global
             random state is left as it was.
         arguments: arguments of the method's ``attribute()``, in place of the defaults; needed for
@@ -75,7 +76,7 @@ def explain(
     Raises:
         ValueError: unknown model, method, class, layer or baseline, with the nearest name; inputs
             that are empty, misaligned, not finite or no picture; a target that does not fit; a
-            method that does not work on the model.
+            method that does not work on the model, or takes more passes at the least.
         TypeError: an argument that the method does not take, or a function where a module is
             needed.
 

@@ -7,19 +7,17 @@ registry only collects them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
 from captum.attr import Attribution
 from torch import Tensor, nn
 
-from captum_ext.checks import as_tuple
+from captum_ext.budgets import Budget, Call, Resolution
+from captum_ext.checks import as_tuple, check_int
 from captum_ext.layers import CONVOLUTIONS
 from captum_ext.suitable import embeds_patches
-
-#: One feature per pixel, or a coarse grid of segments as is usual on photographs.
-Resolution = Literal["pixel", "image"]
 
 #: The arguments of ``attribute()`` that suit these inputs: ``defaults(inputs, resolution, seed)``.
 Defaults = Callable[[tuple[Tensor, ...], Resolution, int], dict[str, Any]]
@@ -59,6 +57,8 @@ class MethodSpec:
             references or a background.
         convert: ``convert(inputs, arguments)`` gives arguments of ``attribute()`` in the form that
             the method takes, where it is narrow about it.
+        budget: what it costs in passes, and the arguments of ``attribute()`` that set that; None:
+            nobody knows.
         lacks: why the method does not work on a model, or None where it does.
         optional_layer: looks into a layer, and finds one by itself where none is given.
         stochastic: draws random numbers.
@@ -87,6 +87,7 @@ class MethodSpec:
     defaults: Defaults | None = None
     references: Callable[[tuple[Tensor, ...]], dict[str, Any]] | None = None
     convert: Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Any]] | None = None
+    budget: Budget | None = None
     lacks: Callable[[Any], str | None] | None = None
     optional_layer: bool = False
     stochastic: bool = False
@@ -169,13 +170,67 @@ class MethodSpec:
         """
         if self.defaults is None:
             return {}
-        if isinstance(inputs, tuple):
-            return self.defaults(inputs, resolution, seed)
-        arguments = self.defaults((inputs,), resolution, seed)
-        return {
-            name: value[0] if isinstance(value, tuple) and len(value) == 1 else value
-            for name, value in arguments.items()
-        }
+        return _as_given(self.defaults(as_tuple(inputs), resolution, seed), inputs)
+
+    def within(
+        self,
+        passes: int,
+        inputs: Tensor | tuple[Tensor, ...],
+        resolution: Resolution = "image",
+        given: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Arguments of ``attribute()`` that hold the method to a number of passes, and near it.
+
+        Args:
+            passes: at most so many for each example, forward and backward together, as
+                :mod:`captum_ext.budgets` counts them.
+            inputs: as of ``attribute()``.
+            resolution: as of :meth:`arguments`, whose other arguments are taken for granted.
+            given: arguments of ``attribute()`` that stay as they are, references among them.
+
+        Returns:
+            None of those that are given; nothing for a method of fixed cost.
+
+        Raises:
+            ValueError: the method, with what is given, takes more passes at the least; or nobody
+                knows how many it takes.
+
+        Example:
+            >>> import torch
+            >>> from captum_ext.registry import get_method
+            >>> image = torch.zeros(1, 3, 32, 32)
+            >>> get_method("integrated_gradients").within(200, image)
+            {'n_steps': 100}
+            >>> get_method("saliency").within(1, image)
+            Traceback (most recent call last):
+            ...
+            ValueError: passes must be at least 2 for saliency; got 1
+        """
+        budget = self.checked_budget(passes)
+        given = given or {}
+        tensors = as_tuple(inputs)
+        arguments = {**self.arguments(tensors, resolution), **given}
+        call = Call(tensors, arguments, frozenset(given), resolution)
+        chosen = budget.choose(passes, call)
+        chosen = {name: value for name, value in chosen.items() if name not in given}
+        least = budget.cost(replace(call, arguments=arguments | chosen))
+        if least > passes:
+            settings = f" with its {', '.join(sorted(given))}" if given else ""
+            raise ValueError(
+                f"passes must be at least {least} for {self.name}{settings}; got {passes}"
+            )
+        return _as_given(chosen, inputs)
+
+    def checked_budget(self, passes: Any) -> Budget:
+        """The budget, which can hold the method to a number of passes.
+
+        Raises:
+            TypeError, ValueError: no number of passes, or nobody knows what the method costs.
+        """
+        check_int(passes, "passes", minimum=1)
+        if self.budget is None:
+            raise ValueError(f"passes cannot limit {self.name}: its spec declares no budget")
+        return self.budget
 
     @property
     def takes_layer(self) -> bool:
@@ -252,6 +307,16 @@ def last_convolution(model: Any) -> nn.Module:
             "norm1 or layernorm_before"
         )
     return layers[-1]
+
+
+def _as_given(arguments: dict[str, Any], inputs: Any) -> dict[str, Any]:
+    """Arguments with tuples only where inputs is one."""
+    if isinstance(inputs, tuple):
+        return arguments
+    return {
+        name: value[0] if isinstance(value, tuple) and len(value) == 1 else value
+        for name, value in arguments.items()
+    }
 
 
 def _name_of(model: Any) -> str:

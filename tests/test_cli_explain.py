@@ -100,6 +100,14 @@ def test_a_class_goes_by_its_name_and_settings_reach_the_method(folder, capsys):
     assert (answer["class"], answer["forward"], answer["backward"]) == (2, 7, 7)
 
 
+def test_passes_hold_every_method(folder, capsys):
+    arguments = ("--target", "blue", "--method", "image_ig,rise,saliency", "--passes", "30")
+    assert main(command("coffee", *arguments)) == 0
+    facts = json.loads((folder / "out" / "coffee" / "explanation.json").read_text())
+    passes = [(answer["forward"], answer["backward"]) for answer in facts["answers"]]
+    assert passes == [(15, 15), (30, 0), (1, 1)]
+
+
 def test_references_come_from_a_folder(folder, capsys):
     (folder / "pictures" / "corrupt.png").unlink()
     arguments = ("--method", "gradient_shap", "--references", "pictures", "--top", "1")
@@ -133,6 +141,7 @@ def test_all_methods_name_those_that_do_not_work(folder, capsys):
         (("coffee", "--target", "gren"), "unknown target 'gren'; did you mean 'green'"),
         (("coffee", "--target", "3"), "target must be below 3; got 3"),
         (("coffee", "--baseline", "blak"), "unknown baseline 'blak'; did you mean 'black'"),
+        (("coffee", "--passes", "0"), "passes must be at least 1; got 0"),
         (("coffee", "--top", "0"), "top must be at least 1; got 0"),
         (("coffee", "--alpha", "7"), "alpha must be at least 0 and at most 1; got 7"),
         (("coffee", "--device", "cud"), "unknown device 'cud'; did you mean 'cuda'"),

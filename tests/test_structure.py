@@ -12,7 +12,7 @@ FLOORS = (
     ("_captum", "lazy", "choices", "value_checks"),
     ("checks", "image_files", "randomness", "passes", "results", "targets", "layers", "suitable"),
     ("analysis",),
-    ("attribution_mixin", "forward", "baselines", "perturbation", "call_model", "spec"),
+    ("attribution_mixin", "forward", "baselines", "perturbation", "call_model", "budgets", "spec"),
     ("path", "models"),
     ("attr",),
     ("builtins",),
@@ -72,3 +72,26 @@ def test_analysis_needs_no_torch():
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     script = BLOCKED + "\n".join(f"import {module}" for module in modules)
     subprocess.run([sys.executable, "-c", script, "captum,torch"], check=True, cwd=ROOT)
+
+
+def test_no_two_classes_have_one_name():
+    homes = {}
+    # The adapters bear the names of what they adapt.
+    for path in sorted(
+        [*(ROOT / "captum_ext").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    ):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                assert node.name not in homes, f"{node.name}: {path} and {homes[node.name]}"
+                homes[node.name] = path
+
+
+IRREGULAR = {"found", "kept", "known", "made", "seen", "shown", "told", "given", "said"}
+
+
+@pytest.mark.parametrize("package", ["captum_ext", "saliency_adapters", "benchmarks"])
+def test_no_file_is_named_by_a_participle(package):
+    stems = {path.stem for path in (ROOT / package).rglob("*")}
+    assert not [
+        stem for stem in stems if stem in IRREGULAR or (stem.endswith("ed") and stem != "speed")
+    ]

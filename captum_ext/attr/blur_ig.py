@@ -16,6 +16,7 @@ import saliency.core as pair
 
 from captum_ext._captum import log_usage
 from captum_ext.attr.pair import FromSaliency
+from captum_ext.budgets import Knob
 from captum_ext.checks import check_int, check_number
 from captum_ext.forward import batch_size_or_default
 from captum_ext.spec import MethodSpec, Need
@@ -89,6 +90,7 @@ SPEC = MethodSpec(
     "Xu et al., CVPR 2020",
     BlurIG,
     frozenset({Need.GRADIENTS}),
+    budget=Knob("n_steps", each=2),
     promises_dummy=True,
     origin="saliency",
 )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.budgets import Budget, Call
 from captum_ext.checks import check_baselines, check_choice
 from captum_ext.forward import rows_per_call
 from captum_ext.perturbation.feature_masks import grid_masks
@@ -48,6 +49,9 @@ from captum_ext.targets import check_call
 
 #: The arguments that say how to search.
 PLANNED = {field.name for field in fields(SearchSettings)} - {"bounded"}
+
+#: The whole, nothing, and what the best mask does not keep.
+EXTRA_PASSES = 3
 
 Tensors = tuple[Tensor, ...]
 
@@ -267,6 +271,36 @@ def _defaults(inputs: Tensors, resolution: Resolution, seed: int) -> dict[str, A
     return given | {"feature_mask": grid_masks(inputs)}
 
 
+@dataclass(frozen=True)
+class Generations(Budget):
+    """The first population of masks, and one for each generation.
+
+    Populations are smaller than usual where there is no room for two that are not.
+    """
+
+    def cost(self, call: Call) -> int:
+        population = call.arguments.get("population_size", SearchSettings.population_size)
+        masks = population * (1 + call.arguments["n_generations"])
+        return EXTRA_PASSES + masks * self._each(call)
+
+    def choose(self, passes: int, call: Call) -> dict[str, Any]:
+        settings, usual = call.arguments, SearchSettings
+        masks = max(4, (passes - EXTRA_PASSES) // self._each(call))
+        population = settings.get("population_size", min(usual.population_size, masks // 2))
+        generations = max(1, masks // population - 1)
+        if "n_generations" in call.given:
+            generations = settings["n_generations"]
+        population = settings.get("population_size", max(2, masks // (1 + generations)))
+        return {
+            "n_generations": generations,
+            "population_size": population,
+            "n_parents": min(usual.n_parents, population),
+        }
+
+    def _each(self, call: Call) -> int:
+        return 2 if call.arguments.get("objective") == "both" else 1
+
+
 SPEC = MethodSpec(
     "genetic_ipha",
     "Genetic IPHA",
@@ -274,6 +308,7 @@ SPEC = MethodSpec(
     "published as IPHA",
     GeneticIPHA,
     frozenset({Need.PROBABILITIES}),
+    budget=Generations(),
     defaults=_defaults,
     stochastic=True,
 )

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.budgets import Knob
 from captum_ext.checks import (
     check_baselines,
     check_int,
@@ -234,5 +235,6 @@ SPEC = MethodSpec(
     "Kapishnikov et al., CVPR 2021",
     GuidedIG,
     frozenset({Need.GRADIENTS}),
+    budget=Knob("n_steps", each=2),
     promises_dummy=True,
 )

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from captum_ext import baselines as make
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.budgets import Call, Knob
 from captum_ext.checks import (
     check_choice,
     check_int,
@@ -303,6 +304,16 @@ def _defaults(inputs: Points, resolution: Resolution, seed: int) -> dict[str, An
     return {"baselines": tuple(each.unsqueeze(0) for each in noise)}
 
 
+def _passes_of_step(call: Call) -> int:
+    return 3 * call.n_baselines
+
+
+def _passes_of_ends(call: Call) -> int:
+    """What looks for the layer, the references', and the last gradient of other rules."""
+    left = call.arguments.get("method", "riemann_left") == "riemann_left"
+    return 1 + (1 if left else 4) * call.n_baselines
+
+
 SPEC = MethodSpec(
     "ig2",
     "IG2",
@@ -310,6 +321,7 @@ SPEC = MethodSpec(
     "Zhuo and Ge, TPAMI 2024",
     IG2,
     frozenset({Need.GRADIENTS, Need.MODULE, Need.REFERENCES}),
+    budget=Knob("n_steps", each=_passes_of_step, base=_passes_of_ends),
     defaults=_defaults,
     optional_layer=True,
     promises_dummy=True,

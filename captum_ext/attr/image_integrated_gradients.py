@@ -27,6 +27,7 @@ from torch import Tensor
 from captum_ext._captum import SUPPORTED_METHODS, approximation_parameters, log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.baselines import image_mean, make_baselines
+from captum_ext.budgets import Knob
 from captum_ext.checks import (
     as_tuple,
     check_baselines,
@@ -214,6 +215,7 @@ SPEC = MethodSpec(
     "Sundararajan et al., ICML 2017",
     ImageIntegratedGradients,
     frozenset({Need.GRADIENTS}),
+    budget=Knob("n_steps", each=2),
     defaults=_defaults,
     promises_dummy=True,
 )

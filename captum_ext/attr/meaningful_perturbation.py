@@ -33,6 +33,7 @@ from tqdm.auto import tqdm
 
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.budgets import Knob
 from captum_ext.checks import (
     check_baselines,
     check_choice,
@@ -191,6 +192,7 @@ SPEC = MethodSpec(
     "Fong and Vedaldi, ICCV 2017",
     MeaningfulPerturbation,
     frozenset({Need.GRADIENTS}),
+    budget=Knob("n_steps", each=2, base=10),
     defaults=_defaults,
     stochastic=True,
     deviations={"other_seed": "nothing is drawn where each pixel counts: a jitter would blur them"},

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
+from captum_ext.budgets import SlidingWindows
 from captum_ext.checks import check_choice, check_int, precise
 from captum_ext.forward import rows_per_call
 from captum_ext.perturbation.feature_masks import one_for_each
@@ -229,6 +230,7 @@ SPEC = MethodSpec(
     "Zintgraf et al., ICLR 2017",
     PredictionDifference,
     frozenset({Need.PROBABILITIES}),
+    budget=SlidingWindows(draws=True),
     defaults=_defaults,
     references=lambda references: {"marginal": tuple(map(Empirical, references))},
     stochastic=True,

@@ -8,9 +8,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from skimage.segmentation import quickshift, slic
+from torch import Tensor
 
-from captum_ext.attr.preset import Parts, Preset, segment_defaults
+from captum_ext.attr.preset import SMALL_SIDE, Parts, Preset, segment_defaults
+from captum_ext.budgets import Cells, Knob, grid_of
 from captum_ext.perturbation import (
     BernoulliSampler,
     ColorHistogram,
@@ -200,13 +203,45 @@ def _spec(
     )
 
 
+def _slic_of(inputs: tuple[Tensor, ...], most: int) -> tuple[Tensor, ...]:
+    """SLIC's segments, of no more than ``most`` for each image.
+
+    A grid's cells, where an image is small, or SLIC finds less than half as many.
+    """
+    masks, offset = [], 0
+    for x, cells in zip(inputs, grid_of(inputs, most), strict=True):
+        labels = torch.stack([_segments_of(image, most, cells[0, 0]) for image in x])[:, None]
+        masks.append(labels + offset)
+        offset += int(labels.max()) + 1
+    return tuple(masks)
+
+
+def _segments_of(image: Tensor, most: int, cells: Tensor) -> Tensor:
+    cells = cells - cells.min()
+    wanted = most if min(image.shape[1:]) >= SMALL_SIDE else 0
+    while 2 * wanted >= most:
+        labels = SkimageSegments(slic, n_segments=wanted, compactness=10)(image).labels
+        if most <= 2 * (int(labels.max()) + 1) <= 2 * most:
+            return labels
+        # SLIC keeps to the number of segments roughly.
+        wanted -= 1 + wanted // 10
+    return cells
+
+
 # A linear fit wants a few times more samples than it has coefficients.
 _fitted = partial(segment_defaults, samples_per_feature=4)
 # As many as LIME was measured with where it became the default (benchmarks/default_method.py).
 _lime = partial(_fitted, n_image_samples=500)
 
 SPECS = (
-    _spec("rise", "RISE", "perturbation", "Petsiuk et al., BMVC 2018", RISE),
+    _spec(
+        "rise",
+        "RISE",
+        "perturbation",
+        "Petsiuk et al., BMVC 2018",
+        RISE,
+        budget=Knob("n_samples"),
+    ),
     _spec(
         "segment_lime",
         "Segment LIME",
@@ -214,6 +249,7 @@ SPECS = (
         "Ribeiro et al., KDD 2016; Pihlgren and Främling, 2024",
         SegmentLime,
         defaults=_lime,
+        budget=Knob("n_samples"),
         max_features=MAX_FITTED_FEATURES,
     ),
     _spec(
@@ -223,6 +259,7 @@ SPECS = (
         "Lundberg and Lee, NeurIPS 2017; Pihlgren and Främling, 2024",
         SegmentShap,
         defaults=_fitted,
+        budget=Knob("n_samples", least=2),
         max_features=MAX_FITTED_FEATURES,
     ),
     _spec(
@@ -232,6 +269,7 @@ SPECS = (
         "Främling et al., 2020",
         CIU,
         stochastic=False,
+        budget=Cells(make=_slic_of, least=4),
         max_features=MAX_SINGLE_FEATURES,
     ),
     _spec(
@@ -241,6 +279,7 @@ SPECS = (
         "Wei et al., ICPR 2018; Zintgraf et al., ICLR 2017",
         SegmentPda,
         frozenset({Need.PROBABILITIES}),
+        budget=Cells(each=10, make=_slic_of, least=4),
         max_features=MAX_SINGLE_FEATURES,
     ),
 )

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from captum_ext._captum import log_usage
 from captum_ext.attr.pair import FromSaliency
+from captum_ext.budgets import Call, Knob
 from captum_ext.call_model import as_mask
 from captum_ext.checks import check_baselines, check_choice, check_int
 from captum_ext.forward import batch_size_or_default
@@ -132,6 +133,11 @@ def _split(segments: Tensor) -> list[np.ndarray]:
     return [numbers == number for number in np.unique(numbers)]
 
 
+def _passes_of_step(call: Call) -> int:
+    # Without baselines there are two paths.
+    return 4 if call.arguments.get("baselines") is None else 2
+
+
 SPEC = MethodSpec(
     "xrai",
     "XRAI",
@@ -139,6 +145,7 @@ SPEC = MethodSpec(
     "Kapishnikov et al., ICCV 2019",
     XRAI,
     frozenset({Need.GRADIENTS}),
+    budget=Knob("n_steps", each=_passes_of_step),
     deviations={"batch_size": "PAIR sums the gradients of Integrated Gradients in float32"},
     origin="saliency",
 )

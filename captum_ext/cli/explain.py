@@ -130,6 +130,9 @@ def run_explain(args: argparse.Namespace) -> int:
     from captum_ext.visualize import check_drawing
 
     specs = chosen_methods(args.method)
+    if args.passes is not None:
+        for spec in specs:
+            spec.checked_budget(args.passes)
     check_drawing(alpha=args.alpha, cmap=args.cmap, outlier_perc=args.outliers)
     with bad_input():
         model = load_model(
@@ -201,10 +204,11 @@ class _PictureRequest:
             "references": references_of(model, args.references),
             "layer": layer_of(model, args.layer),
             "arguments": dict(args.set),
+            "passes": args.passes,
         }
         settings = self.request.pop("arguments")
         check_request(Request(settings=settings, **self.request), specs, model)
-        self.request |= {"arguments": settings, "passes": args.passes}
+        self.request |= {"arguments": settings}
         self.request |= {"top": args.top, "targets": targets, "generator": args.seed}
 
     def explained(

@@ -31,7 +31,7 @@ def arrays(tmp_path):
 
 
 def test_pictures_come_from_files_folders_and_arrays(load, tmp_path, arrays):
-    subjects = load("subjects")
+    photographs = load("side_by_side").photographs
     folder = tmp_path / "photos"
     folder.mkdir()
     for name, gray in (("b.png", 200), ("a.JPG", 100), ("notes.txt", None)):
@@ -39,18 +39,18 @@ def test_pictures_come_from_files_folders_and_arrays(load, tmp_path, arrays):
             (folder / name).write_text("no image")
         else:
             Image.new("RGB", (20, 10), (gray,) * 3).save(folder / name)
-    found = list(subjects.pictures(str(folder), None))
+    found = photographs([str(folder)], None)
     assert [picture.name for picture in found] == ["a", "b"]
-    assert found[1].image.shape == (3, 10, 20) and found[1].label is None
-    assert found[1].image.max() == pytest.approx(200 / 255)
-    (single,) = subjects.pictures(str(folder / "b.png"), 16)
-    assert single.image.shape == (3, 16, 16)
-    found = list(subjects.pictures(str(arrays), None))
+    assert found[1].read().shape == (3, 10, 20) and found[1].label is None
+    assert found[1].read().max() == pytest.approx(200 / 255)
+    (single,) = photographs([str(folder / "b.png")], 16)
+    assert single.read().shape == (3, 16, 16)
+    found = photographs([str(arrays)], None)
     assert [picture.name for picture in found] == ["three_00000", "three_00001", "three_00002"]
     assert [picture.label for picture in found] == [3, 1, 2]
     with np.load(arrays) as content:
         assert torch.equal(
-            (found[2].image * 255).round().byte(),
+            (found[2].read() * 255).round().byte(),
             torch.from_numpy(content["images"][2]).movedim(-1, 0),
         )
 
@@ -67,31 +67,33 @@ def test_cifar10_is_taken_from_torchvision(load, tmp_path, monkeypatch):
             asked.update(settings, root=root)
 
     monkeypatch.setattr(subjects.torchvision.datasets, "CIFAR10", Cifar10)
-    found = list(subjects.pictures("cifar10", None, tmp_path))
+    photographs = load("side_by_side").photographs
+    found = photographs(["cifar10"], None, tmp_path)
     assert asked == {"root": tmp_path, "train": False, "download": True}
     assert [(picture.name, picture.label) for picture in found] == [
         ("cifar10_00000", 7),
         ("cifar10_00001", 2),
     ]
-    assert found[0].image.unique().tolist() == pytest.approx([0.2])
+    assert found[0].read().unique().tolist() == pytest.approx([0.2])
+    asked.clear()
+    assert len(photographs(["cifar10"], 16, tmp_path)) == 2 and not asked
 
 
 def test_what_holds_no_images_is_refused(load, tmp_path):
-    subjects = load("subjects")
-    np.savez(tmp_path / "other.npz", images=np.zeros((1, 4, 4, 3)))
+    np.savez(tmp_path / "other.npz", words=np.zeros((1, 4, 4, 3)))
     np.savez(tmp_path / "float.npz", images=np.zeros((1, 4, 4, 3)), labels=[0])
     np.savez(tmp_path / "few.npz", images=np.zeros((2, 4, 4, 3), dtype=np.uint8), labels=[0])
     (tmp_path / "torn.npz").write_bytes(b"PK\x03\x04 torn")
     (tmp_path / "empty").mkdir()
     for name, message in (
-        ("other.npz", "lacks {'labels'}"),
+        ("other.npz", "must hold an array 'images'"),
         ("float.npz", "uint8"),
-        ("few.npz", "as many labels as its 2 images"),
-        ("torn.npz", "must be an .npz"),
+        ("few.npz", "a whole number for each of the 2 images"),
+        ("torn.npz", "cannot be read"),
         ("empty", "must hold image files"),
     ):
         with pytest.raises(ValueError, match=message):
-            list(subjects.pictures(str(tmp_path / name), None))
+            load("side_by_side").photographs([str(tmp_path / name)], None)
 
 
 def test_a_checkpoint_of_a_parallel_model_is_read(load, tmp_path):
@@ -182,17 +184,20 @@ def test_mask_attributions_goes_on(load, tmp_path, arrays, monkeypatch, capsys):
     command = ["--images", arrays, "--model", "resnet20_cifar10", "--weights", "random"]
     command += ["--every", 2, "--evaluations", 100, "--out", tmp_path / "out"]
     first = run(benchmark, monkeypatch, capsys, command)
-    assert "2/2 three_00002: occlusion" in first.err
+    cells = read_results(tmp_path / "out").cells
+    assert set(cells["image"]) == {"three_00000", "three_00002"}
+    assert set(cells["status"]) == {"ok"}
+    assert (cells["forward"] <= 100).all()
+    monkeypatch.setattr("captum_ext.study.run.engines.compute", None)
     second = run(benchmark, monkeypatch, capsys, command)
-    assert second.err == "" and second.out == first.out
-    for line in ("pixels  effect", "grid    mask", "slic    frequency", "rise", "occlusion"):
+    assert second.out == first.out
+    for line in ("pixels effect", "grid mask", "slic frequency", "RISE", "Occlusion"):
         assert line in first.out
 
 
-def test_occlusion_has_no_more_windows_than_evaluations(load):
-    windows = load("mask_attributions").windows
-    for height, width, evaluations in ((32, 32, 3000), (224, 200, 1500), (32, 90, 20), (32, 32, 3)):
-        window, stride = windows(height, width, evaluations)
-        assert 0 < stride <= window
-        rows, columns = (-(-(side - window) // stride) + 1 for side in (height, width))
-        assert rows * columns <= evaluations
+def test_the_attributions_of_a_search_share_its_questions(load):
+    entries = {entry.name: entry for entry in load("mask_attributions").methods()}
+    model = torch.nn.Flatten()
+    questions = {name: entry.questions(model) for name, entry in entries.items()}
+    assert questions["grid mask"] == questions["grid effect"] != questions["slic effect"]
+    assert None not in (questions["grid mask"], questions["slic mask"])

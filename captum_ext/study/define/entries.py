@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from captum_ext.analysis.results import MetricFacts
 from captum_ext.asking import accepted_arguments
-from captum_ext.attr import SegmentPerturbation
+from captum_ext.attr import GeneticIPHA, SegmentPerturbation
 from captum_ext.baselines import BASELINES, RANDOM
 from captum_ext.checks import check_choice
 from captum_ext.choices import OUTPUTS
@@ -87,11 +87,13 @@ class MethodEntry:
         output: which output it explains, one of :data:`captum_ext.pictures.OUTPUTS`.
         baseline: name of a baseline, for a method that has one.
         layer: name of a layer, for a method that looks into one.
+        passes: that it may take at most, see :meth:`captum_ext.MethodSpec.within`; None: as many
+            as its settings take.
         settings: arguments of ``attribute()``; or a function that gives them, which must be one
             that can be pickled, to go to other processes.
 
     Raises:
-        ValueError: an unknown method or output.
+        ValueError: an unknown method or output; passes for a method of unknown cost.
 
     Example:
         >>> MethodEntry("occlusion", baseline="blur").as_dict()["baseline"]
@@ -112,6 +114,8 @@ class MethodEntry:
         check_choice(self.output, "output", OUTPUTS)
         if self.baseline is not None:
             check_choice(self.baseline, "baseline", BASELINES)
+        if self.passes is not None:
+            spec.checked_budget(self.passes)
         object.__setattr__(self, "name", self.name or spec.name)
         if not self.title:
             title = spec.title if self.name == spec.name else self.name
@@ -155,7 +159,7 @@ class MethodEntry:
         """What is the same for methods that ask a model the same, or None where none is known.
 
         Segment methods differ in what they make of the answers only, where segments, samples and
-        what stands for the removed are the same.
+        what stands for the removed are the same; searches of masks, in what they attribute.
 
         Example:
             >>> model = nn.Flatten()
@@ -166,10 +170,16 @@ class MethodEntry:
         if callable(self.settings) or self.spec.problem_with(model) is not None:
             return None
         method = self.spec.make(model)
+        if isinstance(method, GeneticIPHA):
+            settings = {
+                name: self.settings[name] for name in self.settings if name != "attribution"
+            }
+            entry = replace(self, name="search", title="search", settings=settings)
+            return repr(entry.as_dict())
         if not isinstance(method, SegmentPerturbation):
             return None
         parts = [plain(part) for part in (method.segmenter, method.sampler, method.perturber)]
-        return repr([parts, method.n_samples, plain(self.settings)])
+        return repr([parts, method.n_samples, self.passes, plain(self.settings)])
 
     def as_dict(self) -> dict[str, Any]:
         """All that it depends on, as plain values."""
@@ -183,6 +193,7 @@ class MethodEntry:
             "output": self.output,
             "baseline": self.baseline,
             "layer": self.layer,
+            "passes": self.passes,
             "settings": plain(self.settings),
         }
 

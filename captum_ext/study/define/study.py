@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class Study:
         title: for people.
         models, images, methods, metrics: at least one of each, with names of their own.
         seeds: of what is drawn; what does not depend on them is computed once.
+        passes: that each method may take at most for a heat map, but for those with a limit of
+            their own.
         target: what is explained: ``"predicted"``, each image's highest class; ``"label"``, the one
             that the image comes with; or a class's number or name.
         references: images of other classes, for the methods that compare with these; or
@@ -40,7 +42,8 @@ class Study:
         settings: how the study was asked for, plain values for the report.
 
     Raises:
-        ValueError: nothing of one kind, two of a name, a target or masks that do not do.
+        ValueError: nothing of one kind, two of a name, a target or masks that do not do, passes
+            for a method of unknown cost.
 
     Example:
         >>> from captum_ext.study import EmbeddedImage
@@ -61,6 +64,7 @@ class Study:
     methods: Sequence[MethodEntry]
     metrics: Sequence[MetricEntry]
     seeds: Sequence[int] = (0,)
+    passes: int | None = None
     target: int | str = PREDICTED
     references: Sequence[StudyImage] | str | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
@@ -74,6 +78,12 @@ class Study:
             if not entries:
                 raise ValueError(f"{what} must hold at least one; got none")
             check_names([entry.name for entry in entries], what)
+        if self.passes is not None:
+            limited = [
+                replace(entry, passes=self.passes) if entry.passes is None else entry
+                for entry in self.methods
+            ]
+            object.__setattr__(self, "methods", limited)
         for seed in self.seeds:
             if check_int(seed, "seeds", minimum=0) >= 2**32:
                 raise ValueError(f"seeds must be from 0 to {2**32 - 1}; got {seed}")

@@ -43,6 +43,7 @@ _KEYS: dict[str, tuple[type, ...]] = {
     "methods": (list, str),
     "metrics": (list, str),
     "seeds": (list,),
+    "passes": (int,),
     "target": (str, int),
     "references": (list, str),
     "masks": (str,),
@@ -68,6 +69,7 @@ _METHOD_KEYS: dict[str, tuple[type, ...]] = {
     "output": (str,),
     "baseline": (str,),
     "layer": (str,),
+    "passes": (int,),
     "settings": (dict,),
 }
 _METRIC_KEYS: dict[str, tuple[type, ...]] = {
@@ -149,6 +151,7 @@ def _study(
         methods=_each(given["methods"], "methods", _method),
         metrics=_each(given["metrics"], "metrics", _metric),
         seeds=given.get("seeds", [0]),
+        passes=given.get("passes"),
         target=given.get("target", PREDICTED),
         references=references,
         masks=_masks(folder / given["masks"], found) if "masks" in given else {},

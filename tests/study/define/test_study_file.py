@@ -46,6 +46,8 @@ BAD = {
         {"methods": '[{ method = "rise", settings = 5 }]'},
         "methods[1]: settings must be a table; got 5",
     ),
+    "passes of a wrong kind": ({"passes": '"200"'}, "passes must be a whole number; got '200'"),
+    "no passes": ({"passes": "0"}, "study.toml: passes must be at least 1; got 0"),
     "no method": ({"methods": "[]"}, "study.toml: methods must hold at least one; got none"),
     "no image": ({"images": "[]"}, "study.toml: images: images must hold at least one; got none"),
     "no metric": ({"metrics": None}, "study.toml: there must be 'metrics'"),
@@ -209,6 +211,13 @@ def test_files_of_the_same_stem_have_names_of_their_own(folder):
         (folder / name).write_bytes(b"picture")
     study = read_study(write_study(folder, images='["one", "two"]'))
     assert [image.name for image in study.images] == ["one/cat.png", "two/cat.png", "two/dog.png"]
+
+
+def test_passes_of_the_study_are_those_of_methods_without_any(folder):
+    methods = '["rise", { method = "occlusion", passes = 50 }]'
+    study = read_study(write_study(folder, passes="200", methods=methods))
+    assert [entry.passes for entry in study.methods] == [200, 50]
+    assert [entry.as_dict()["passes"] for entry in study.methods] == [200, 50]
 
 
 def test_labels_are_the_targets(folder):
