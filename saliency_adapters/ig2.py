@@ -97,7 +97,7 @@ class IG2(CoreSaliency):  # type: ignore[misc]
             *args, return_path = args  # type: ignore[assignment]
         given = _arguments("GetMask", args, kwargs)
         (x,) = check_inputs(as_example(x_value), "x_value")
-        result = _AskedDescent(x, given).walk(keep_points=return_path)
+        result = _CallModelDescent(x, given).walk(keep_points=return_path)
         mask = as_mask(-result.attributions[0])
         return mask if result.points is None else (mask, _as_path(result.points))
 
@@ -120,10 +120,10 @@ class IG2(CoreSaliency):  # type: ignore[misc]
                 )
             x_value = x_value[0]
         (x,) = check_inputs(as_example(x_value), "x_value")
-        return _as_path(_AskedDescent(x, given, with_gradients=False).walk(True).points or ())
+        return _as_path(_CallModelDescent(x, given, with_gradients=False).walk(True).points or ())
 
 
-class _AskedDescent(Descent):
+class _CallModelDescent(Descent):
     """With the gradients that a ``call_model_function`` answers."""
 
     def __init__(self, x: Tensor, given: dict[str, Any], with_gradients: bool = True) -> None:
