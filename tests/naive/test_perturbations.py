@@ -188,8 +188,8 @@ def test_genetic_ipha(classifier, seed):
 
 
 @pytest.mark.parametrize("mode", ["delete", "preserve"])
-@pytest.mark.parametrize("jitter", [0, 2])
-def test_meaningful_perturbation(classifier, images, mode, jitter):
+@pytest.mark.parametrize(("jitter", "lr"), [(0, 0.1), (2, 0.3)])
+def test_meaningful_perturbation(classifier, images, mode, jitter, lr):
     references = torch.stack([blur(x, 2.0, replicate=True) * 0.3 for x in images])
     targets = (classifier(images) - classifier(references)).argmax(1).tolist()
     result = MeaningfulPerturbation(classifier).attribute(
@@ -198,6 +198,7 @@ def test_meaningful_perturbation(classifier, images, mode, jitter):
         target=targets,
         mode=mode,
         n_steps=25,
+        lr=lr,
         mask_size=(4, 5),
         smoothing=0.7,
         jitter=jitter,
@@ -218,6 +219,7 @@ def test_meaningful_perturbation(classifier, images, mode, jitter):
             0.7,
             shifts,
             mode,
+            lr,
             tv=0.2,
             tv_beta=2.5,
         )
