@@ -43,7 +43,8 @@ class MaskLoss:
         for mask in masks:
             down = mask.diff(dim=1).abs().pow(self.tv_beta).sum(1).mean(1)
             across = mask.diff(dim=2).abs().pow(self.tv_beta).sum(2).mean(1)
-            area = self.chosen(mask).mean((1, 2))
+            # Not of what is clamped: that has no slope where all is chosen.
+            area = (1 - mask if self.deletes else mask).abs().mean((1, 2))
             prices.append(self.l1 * area + self.tv * (down + across))
         return torch.stack(prices).sum(0)
 
