@@ -7,8 +7,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    ("checks", "image_files", "randomness", "passes", "results", "targets", "layers", "suitable"),
-    ("forward", "baselines", "perturbation", "call_model", "spec"),
+    (
+        "checks",
+        "image_files",
+        "randomness",
+        "passes",
+        "results",
+        "targets",
+        "layers",
+        "suitable",
+        "object_path",
+        "signatures",
+    ),
+    ("forward", "baselines", "perturbation", "call_model", "spec", "metric_spec"),
     ("path", "models"),
     ("attr",),
     ("builtins",),

@@ -22,7 +22,6 @@ from captum_ext.cli.common import (
 )
 from captum_ext.exam import (
     IMAGES,
-    MODELS,
     OUTPUTS,
     Answer,
     CenterPixelModel,
@@ -33,6 +32,7 @@ from captum_ext.exam import (
     make_model,
 )
 from captum_ext.exam.report import AnswerFile, figure, format_table, write_grades
+from captum_ext.registry import exam_models
 from captum_ext.spec import MethodSpec
 
 #: The model's weights take 2 GiB at this size.
@@ -42,8 +42,9 @@ MAX_SIZE = 1024
 def add_exam(commands: Any) -> None:
     """Adds the command to the parsers of all."""
     exam = commands.add_parser("exam", help="examine methods on a model whose answer is known")
+    names = ", ".join(spec.name for spec in exam_models())
     exam.add_argument(
-        "--model", default="center_pixel", help=f"one of {', '.join(MODELS)} (default: the first)"
+        "--model", default="center_pixel", help=f"one of {names} (default: the first)"
     )
     exam.add_argument("--image", default="astronaut", help=f"a path or one of {', '.join(IMAGES)}")
     exam.add_argument("--target", type=int, help="class to explain (default: the predicted one)")

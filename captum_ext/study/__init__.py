@@ -25,8 +25,7 @@ from captum_ext.study.define.study_file import read_study
 from captum_ext.study.plan.planner import plan_of
 from captum_ext.study.plan.tasks import Plan
 from captum_ext.study.run.engines import Cluster, Engine, InProcess, joined_cluster, local_cluster
-from captum_ext.study.run.measures import METRICS
-from captum_ext.study.run.metric_context import MetricContext, StudyMetric
+from captum_ext.study.run.metric_context import MetricContext
 from captum_ext.study.run.runner import run_study
 from captum_ext.study.store.cells import CellResult
 from captum_ext.study.store.read import attribution_files, read_results
@@ -35,7 +34,6 @@ from captum_ext.study.store.sqlite import StoreError
 __all__ = [
     "COLUMNS",
     "FORMATS",
-    "METRICS",
     "Aim",
     "Analysis",
     "ArrayImage",
@@ -56,7 +54,6 @@ __all__ = [
     "StoreError",
     "Study",
     "StudyImage",
-    "StudyMetric",
     "StudyModel",
     "StudyResults",
     "TensorImage",
