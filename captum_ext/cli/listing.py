@@ -9,12 +9,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from captum_ext.cli.common import bad_input
 from captum_ext.models import load_model
 from captum_ext.registry import as_metric, as_spec, methods, metrics
 from captum_ext.results import aligned
-from captum_ext.signatures import Argument, arguments_of, functions_of
+from captum_ext.signatures import Argument, arguments_of, functions_of, takes_any
 from captum_ext.spec import MethodSpec
 
 #: What each method takes, and few describe.
@@ -84,13 +85,18 @@ def run_metrics(args: argparse.Namespace) -> int:
 def _arguments(spec: MethodSpec) -> list[Argument]:
     """What ``attribute()`` takes beside the inputs; defaults that depend on the image say so."""
     chosen = spec.arguments(torch.zeros(1, 3, 32, 32))
+    functions = functions_of(spec.attribution, "attribute")
+    if takes_any(functions[-1]):
+        # A noise tunnel hands keywords on to the method inside.
+        inner = getattr(spec.make(nn.Conv2d(3, 1, 1)), "attribution_method", None)
+        functions += functions_of(type(inner), "attribute")
     return [
         replace(
             argument,
             default="by the image" if argument.name in chosen else argument.default,
             about=argument.about or _COMMON.get(argument.name, ""),
         )
-        for argument in arguments_of(*functions_of(spec.attribution, "attribute"))
+        for argument in arguments_of(*functions)
         if argument.name != "inputs"
     ]
 
