@@ -37,11 +37,12 @@ from benchmarks.mask_attributions import PARTITIONS
 from benchmarks.side_by_side import as_settings, model_entry, parser_of, photographs, table
 from benchmarks.study_arguments import run
 from benchmarks.subjects import at_least
-from captum_ext.analysis.results import Direction
 from captum_ext.attr import GeneticIPHA
 from captum_ext.baselines import make_baselines
+from captum_ext.metric_spec import MetricSpec
 from captum_ext.perturbation.mask_search import MaskSearch
 from captum_ext.perturbation.mask_search.settings import OBJECTIVES, STRATEGIES
+from captum_ext.results import Direction
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.study import (
     Aim,
@@ -51,7 +52,6 @@ from captum_ext.study import (
     ModelEntry,
     Study,
     StudyImage,
-    StudyMetric,
     StudyResults,
     attribution_files,
     export,
@@ -121,9 +121,7 @@ def search_settings(
     }
 
 
-def said(
-    question: MetricContext, _: Mapping[str, Any], *, fact: Callable[[MaskSearch], float]
-) -> float:
+def said(question: MetricContext, *, fact: Callable[[MaskSearch], float]) -> float:
     """What a search says of itself."""
     return fact(question.beside[0])
 
@@ -140,7 +138,8 @@ def metric(
     name: str, direction: Direction, about: str, fact: Callable[[MaskSearch], float]
 ) -> MetricEntry:
     title = name.replace("_", " ").capitalize()
-    return MetricEntry(StudyMetric(name, title, direction, about, partial(said, fact=fact)))
+    function = partial(said, fact=fact)
+    return MetricEntry(MetricSpec(name, title, direction, about, function, needs={"context"}))
 
 
 METRICS = (

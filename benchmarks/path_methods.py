@@ -13,7 +13,7 @@ which an interrupted run goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch import Tensor
 from benchmarks.side_by_side import as_settings, finish, model_entry, parser_of, photographs
 from benchmarks.study_arguments import run
 from benchmarks.subjects import at_least
+from captum_ext.metric_spec import MetricSpec
 from captum_ext.study import (
     Aim,
     MethodEntry,
@@ -32,7 +33,6 @@ from captum_ext.study import (
     ModelEntry,
     Study,
     StudyImage,
-    StudyMetric,
 )
 from captum_ext.study.define.models import PREDICTED
 
@@ -82,7 +82,7 @@ def compared(
     return settings | {"baselines": references[others[:n_references]]}
 
 
-def delta(question: MetricContext, _: Mapping[str, Any]) -> float:
+def delta(question: MetricContext) -> float:
     """By how much the sum of the attributions misses the change of the output along the path.
 
     Raises:
@@ -93,7 +93,8 @@ def delta(question: MetricContext, _: Mapping[str, Any]) -> float:
     return abs(float(question.beside[0].mean()))
 
 
-DELTA = StudyMetric("delta", "|delta|", "lower", "what the attributions' sum misses", delta)
+ABOUT = "what the attributions' sum misses"
+DELTA = MetricSpec("delta", "|delta|", "lower", ABOUT, delta, needs={"context"})
 
 
 def classes(model: ModelEntry, images: Sequence[StudyImage]) -> list[int]:

@@ -8,8 +8,10 @@ import platform
 from collections.abc import Collection, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+#: Whether more of a metric is better, less of it, or neither.
+Direction = Literal["higher", "lower", "none"]
 PACKAGES = (
     *("captum_ext", "captum", "saliency", "torch", "torchvision", "timm", "transformers"),
     *("numpy", "scikit-image", "pillow"),

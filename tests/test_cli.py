@@ -8,7 +8,12 @@ import pytest
 from PIL import Image
 
 from captum_ext import exam, methods
+from captum_ext.asking import accepted_arguments
 from captum_ext.cli import main
+from captum_ext.registry import metrics
+from captum_ext.study import read_results
+from tests.study.conftest import network as convolutional
+from tests.study.conftest import write_study
 
 SMALL = ["exam", "--size", "7", "--images", "2", "--methods", "saliency,occlusion,grad_cam"]
 
@@ -147,6 +152,110 @@ def test_methods_says_which_work_on_a_model(capsys):
     assert lines["rise"].endswith("works")
     assert "it has no rule for LayerNorm, GELU" in lines["lrp_z"]
     assert "cuts the image into patches" in lines["grad_cam"]
+
+
+def test_metrics_lists_the_registry(capsys):
+    assert main(["metrics"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == [spec.name for spec in metrics()]
+    assert main(["metrics", "--json"]) == 0
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == listed
+
+
+@pytest.mark.parametrize("spec", methods(), ids=lambda spec: spec.name)
+def test_a_method_shows_what_it_takes(spec, capsys):
+    assert main(["methods", spec.name]) == 0
+    text = capsys.readouterr().out
+    assert spec.paper in text and spec.title in text
+    assert main(["methods", spec.title, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["name"] == spec.name
+    accepted, _ = accepted_arguments(spec.make(convolutional()))
+    names = {argument["name"] for argument in facts["arguments"]}
+    assert names | {"inputs"} == accepted
+    lines = text.splitlines()
+    assert all(any(line.startswith(f"{name} ") for line in lines) for name in names)
+
+
+@pytest.mark.parametrize("spec", metrics(), ids=lambda spec: spec.name)
+def test_a_metric_shows_what_it_takes(spec, capsys):
+    assert main(["metrics", spec.name]) == 0
+    text = capsys.readouterr().out
+    assert spec.source in text and spec.about in text
+    assert main(["metrics", spec.name, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert {argument["name"] for argument in facts["arguments"]} == spec.settings
+
+
+def test_arguments_have_defaults_types_and_one_line(capsys):
+    main(["metrics", "top_k_intersection", "--json"])
+    (k,) = json.loads(capsys.readouterr().out)["arguments"]
+    assert (k["name"], k["type"], k["default"]) == ("k", "int | float", "0.05")
+    assert k["about"].startswith("how many pixels, as a whole number")
+    main(["methods", "occlusion", "--json"])
+    taken = {each["name"]: each for each in json.loads(capsys.readouterr().out)["arguments"]}
+    assert taken["sliding_window_shapes"]["default"] == "by the image"
+    assert taken["show_progress"]["about"] == "Displays the progress of computation"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["methods", "salency"], "unknown method 'salency'; did you mean 'saliency'?"),
+        (["metrics", "ginni"], "unknown metric 'ginni'; did you mean 'gini'?"),
+        (["methods", "captum.attr:NoiseTunnels"], "'captum.attr:NoiseTunnels' cannot be imported"),
+        (["metrics", "math:pi"], "metric must be a name or a MetricSpec; got 3.14"),
+        (["exam", "--methods", "math:pi"], "method must be a name, a MethodSpec or a subclass"),
+    ],
+)
+def test_what_is_not_there_is_one_line(arguments, message, capsys):
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+OWN = """
+from captum.attr import PerturbationAttribution, Saliency
+from torch import nn
+
+from captum_ext.registry import MethodSpec, MetricSpec
+
+
+def own_metric(context, part=1):
+    return part * context.attribution.abs().max()
+
+
+def network():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 3))
+
+
+SPEC = MethodSpec("own", "Own", "gradient", "-", Saliency)
+METRIC = MetricSpec("own_metric", "Own metric", "none", "largest", own_metric, needs={"context"})
+"""
+
+
+def test_a_method_is_named_by_where_it_is_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_parts.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    assert main(["methods", "own_parts:SPEC"]) == 0
+    assert main(["metrics", "own_parts:METRIC"]) == 0
+    names = "own_parts:SPEC,captum.attr:Saliency"
+    assert main(["exam", "--size", "5", "--images", "1", "--methods", names]) == 0
+    rows = list(csv.DictReader((tmp_path / "exam" / "exam.csv").open()))
+    assert [row["method"] for row in rows] == ["own", "saliency"]
+    model = ["--model", "own_parts:network", "--size", "16", "--device", "cpu", "--top", "1"]
+    assert main(["explain", "coffee", *model, "--method", "own_parts:SPEC"]) == 0
+    assert "Own" in capsys.readouterr().out
+    write_study(
+        tmp_path,
+        images='["coffee"]',
+        methods='["own_parts:SPEC"]',
+        metrics='["own_parts:METRIC", { metric = "own_parts:METRIC", name = "twice", '
+        "settings = { part = 2 } }]",
+    )
+    assert main(["study", "study.toml", "--out", "out"]) == 0
+    values = read_results("out").cells.set_index("metric")["value"]
+    assert values["twice"] == 2 * values["own_metric"] > 0
 
 
 def test_the_installed_command_runs():

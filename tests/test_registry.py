@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 import captum_ext
+import captum_ext.metrics
 from captum_ext.forward import count_passes
+from captum_ext.registry import MetricSpec, as_metric, as_spec, metrics
 
 ROOT = Path(__file__).parents[1]
 
@@ -201,12 +203,18 @@ def test_built_in_classes_are_not_registered_again(registered):
     assert not any(name.endswith(".Saliency") for name in registered)
 
 
-def test_a_third_partys_methods_are_found_by_their_entry_points(tmp_path):
-    source = tmp_path / "source"
-    shutil.copytree(ROOT / "tests" / "dummy_distribution", source)
+@pytest.fixture(scope="module")
+def third_party(tmp_path_factory):
+    """The dummy distribution, installed into a folder."""
+    folder = tmp_path_factory.mktemp("third_party")
+    shutil.copytree(ROOT / "tests" / "dummy_distribution", folder / "source")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    install += ["--no-build-isolation", "--target", str(tmp_path / "site"), str(source)]
+    install += ["--no-build-isolation", "--target", str(folder / "site"), str(folder / "source")]
     subprocess.run(install, check=True, capture_output=True)
+    return folder / "site"
+
+
+def test_a_third_partys_methods_are_found_by_their_entry_points(third_party):
     script = """
 import captum_ext, captum.attr, torch
 names = [spec.name for spec in captum_ext.methods()]
@@ -219,9 +227,99 @@ assert captum_ext.get_method("smooth_grad").origin == "captum"
 assert captum.attr.UniformLRP is captum_ext.attr.UniformLRP
 assert captum.attr.Saliency.__module__.startswith("captum.")
 """
-    result = run(script, path=[tmp_path / "site"])
+    result = run(script, path=[third_party, ROOT])
     assert result.returncode == 0, result.stderr
     assert "entry point broken of captum_ext.methods cannot be loaded" in result.stderr
     assert "dummy-attributions: a method named 'saliency' exists" in result.stderr
     assert "must give MethodSpec objects; got int" in result.stderr
     assert "entry point hook of captum_ext.namespaces cannot be loaded" in result.stderr
+
+
+def test_a_third_partys_metric_and_exam_model_are_found_by_their_entry_points(
+    third_party, tmp_path
+):
+    (tmp_path / "study.toml").write_text(
+        """
+images = ["coffee"]
+methods = ["dummy", { method = "dummy_attributions:DummyAttribution", name = "by_place" }]
+metrics = [
+    "dummy_metric",
+    { metric = "dummy_metric", name = "tripled", settings = { factor = 3 } },
+]
+models = [{ exam = "dummy_model", size = 5, n_relevant = 4 }]
+"""
+    )
+    script = """
+from captum_ext.cli import main
+from captum_ext.registry import exam_models, get_metric, metrics
+from captum_ext.study import read_results
+assert [spec.name for spec in exam_models()][-1] == "dummy_model"
+assert metrics()[-1].name == "dummy_metric" and get_metric("gini").origin == "captum_ext"
+assert main(["study", "study.toml", "--out", "out"]) == 0
+values = read_results("out").cells.groupby(["method", "metric"], observed=True)["value"].first()
+assert len(values) == 4
+for method in ("dummy", "by_place"):
+    assert values[method, "dummy_metric"] == 8 and values[method, "tripled"] == 12, values
+assert main(["exam", "--model", "dummy_model", "--size", "5", "--methods", "dummy"]) == 0
+assert main(["metrics", "dummy_metric"]) == 0
+"""
+    result = run(script, tmp_path, path=[third_party, ROOT])
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].split(maxsplit=2) == [
+        *("factor", "2.0", "that it is multiplied by")
+    ]
+    for name, group in (("broken_metric", "metrics"), ("broken_model", "exam_models")):
+        assert f"entry point {name} of captum_ext.{group} cannot be loaded" in result.stderr
+    assert "of captum_ext.metrics must give MetricSpec objects; got MethodSpec" in result.stderr
+    assert "dummy_attributions: a metric named 'gini' exists; not added" in result.stderr
+
+
+def test_a_spec_or_class_can_be_named_by_where_it_is_written(tmp_path, monkeypatch):
+    (tmp_path / "written_here.py").write_text(
+        "from captum.attr import Saliency\n"
+        "from captum_ext.registry import MethodSpec, MetricSpec\n"
+        "class Own(Saliency): pass\n"
+        "SPEC = MethodSpec('own', 'Own', 'gradient', '-', Own)\n"
+        "METRIC = MetricSpec('own', 'Own', 'none', '', print)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
+    assert as_spec("written_here:SPEC").name == as_spec("written_here:Own").name == "own"
+    assert as_metric("written_here:METRIC").function is print
+    assert sys.path == path
+    with pytest.raises(TypeError, match="method must be a name, a MethodSpec or a subclass"):
+        as_spec("written_here:METRIC")
+    with pytest.raises(TypeError, match="metric must be a name or a MetricSpec"):
+        as_metric("written_here:SPEC")
+    with pytest.raises(ValueError, match="method 'written_here:OTHER' cannot be imported: Attr"):
+        as_spec("written_here:OTHER")
+    with pytest.raises(ValueError, match="metric 'nowhere:METRIC' cannot be imported: ModuleNot"):
+        as_metric("nowhere:METRIC")
+
+
+def test_every_metric_is_a_function_of_the_package_with_a_source():
+    assert {spec.name for spec in metrics()} == {
+        *("srg", "lif", "mif", "deletion", "insertion", "gini", "infidelity", "max_sensitivity"),
+        *("parameter_randomization", "aic", "sic", "pointing_game", "relevance_mass"),
+        *("relevance_rank", "top_k_intersection", "shapley_agreement"),
+    }
+    for spec in metrics():
+        assert getattr(captum_ext.metrics, spec.function.__name__) is spec.function
+        assert spec.origin == "captum_ext" and spec.source != "-"
+        assert {argument.name for argument in spec.arguments()} == spec.settings
+        assert all(argument.about for argument in spec.arguments())
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"name": "No name"}, ValueError, "name must be a lower-case identifier; got 'No name'"),
+        ({"direction": "up"}, ValueError, "unknown direction 'up'"),
+        ({"needs": {"masks"}}, ValueError, "'masks' is not a valid MetricNeed"),
+        ({"function": 3}, TypeError, "function must be a function; got int"),
+    ],
+)
+def test_a_metrics_spec_is_checked(changes, error, message):
+    facts = {"name": "own", "title": "Own", "direction": "none", "about": "", "function": print}
+    with pytest.raises(error, match=message):
+        MetricSpec(**facts | changes)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from torch import Tensor
 
 from benchmarks.study_arguments import without_problems
-from captum_ext.analysis.results import Direction
 from captum_ext.exam import OUTPUTS, KnownModel, make_model, rounding_error, score, set_center
 from captum_ext.exam.center_pixel import WHITE
 from captum_ext.image_files import EMBEDDED, read_image
+from captum_ext.metric_spec import MetricSpec
 from captum_ext.models.classifier import luminance
+from captum_ext.results import Direction
 from captum_ext.study import (
     MethodEntry,
     MetricContext,
@@ -23,7 +24,6 @@ from captum_ext.study import (
     ModelEntry,
     Study,
     StudyImage,
-    StudyMetric,
     TensorImage,
 )
 from captum_ext.study.define.models import StudyExamModel
@@ -85,7 +85,7 @@ def applicable(names: str) -> tuple[list[MethodEntry], list[str]]:
     return without_problems(names, lambda spec: spec.problem_with(subject.fitting(spec)))
 
 
-def measure(question: MetricContext, _: Mapping[str, Any], *, what: str) -> float:
+def measure(question: MetricContext, *, what: str) -> float:
     """One of the numbers of :class:`captum_ext.exam.Score`."""
     if "score" not in question.memory:
         asked, aim = cast(KnownModel, question.asked), question.aim
@@ -95,7 +95,8 @@ def measure(question: MetricContext, _: Mapping[str, Any], *, what: str) -> floa
 
 
 def _metric(name: str, title: str, direction: Direction, about: str) -> MetricEntry:
-    return MetricEntry(StudyMetric(name, title, direction, about, partial(measure, what=name)))
+    function = partial(measure, what=name)
+    return MetricEntry(MetricSpec(name, title, direction, about, function, needs={"context"}))
 
 
 METRICS = (

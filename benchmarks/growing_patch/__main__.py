@@ -31,19 +31,18 @@ import argparse
 from pathlib import Path
 
 from benchmarks import study_arguments, subjects
-from benchmarks.growing_patch.cases import applicable, make_study, patched_subject
+from benchmarks.growing_patch.cases import EXAM_MODELS, applicable, make_study, patched_subject
 from benchmarks.growing_patch.figure import draw
 from benchmarks.growing_patch.figure_columns import columns_of, most_telling, shown_by_default
 from benchmarks.growing_patch.heat import WINDOW
 from benchmarks.growing_patch.report import findings_of, format_findings
-from captum_ext.exam import MODELS
 from captum_ext.study import study_images
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0] if __doc__ else None,
-        epilog=f"--model takes those of the exam, too: {', '.join(MODELS)}",
+        epilog=f"--model takes those of the exam, too: {', '.join(EXAM_MODELS)}",
     )
     subjects.add_arguments(parser)
     parser.set_defaults(model="center_pixel")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, cast
@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from benchmarks.growing_patch.heat import Likeness, heat_of, likeness
 from benchmarks.study_arguments import without_problems
 from benchmarks.subjects import load_model
-from captum_ext.analysis.results import Direction
-from captum_ext.exam import MODELS, KnownModel, make_model, rounding_error
+from captum_ext.exam import KnownModel, make_model, rounding_error
+from captum_ext.metric_spec import MetricSpec
+from captum_ext.registry import exam_models
+from captum_ext.results import Direction
 from captum_ext.spec import MethodSpec
 from captum_ext.study import (
     Aim,
@@ -26,7 +28,6 @@ from captum_ext.study import (
     ModelEntry,
     Study,
     StudyImage,
-    StudyMetric,
     StudyModel,
 )
 from captum_ext.study.define.models import StudyClassifier, StudyExamModel
@@ -34,6 +35,8 @@ from captum_ext.study.define.study import OTHERS
 from captum_ext.study.plan.digest import digest_of, digest_of_tensor
 
 GRAY = 0.5
+#: Names that stand for a model of the exam.
+EXAM_MODELS = [spec.name for spec in exam_models()]
 
 
 class TheImage(Attribution):
@@ -107,13 +110,13 @@ class _PatchedClassifier(PatchedModel, StudyClassifier):
 @lru_cache(maxsize=1)
 def _loaded(model: str, weights: str, size: int) -> tuple[Any, dict[Any, np.ndarray]]:
     """A model once for all areas, and its heat maps without patch."""
-    return make_model(model, size=size) if model in MODELS else load_model(model, weights), {}
+    return make_model(model, size=size) if model in EXAM_MODELS else load_model(model, weights), {}
 
 
 def patched_subject(model: str, weights: str, size: int, area: float) -> PatchedModel:
     """A model by its name, before images with a patch."""
     loaded, maps = _loaded(model, weights, size)
-    subject = (_PatchedExam if model in MODELS else _PatchedClassifier)(loaded)
+    subject = (_PatchedExam if model in EXAM_MODELS else _PatchedClassifier)(loaded)
     subject.area, subject.maps = area, maps
     return subject
 
@@ -136,7 +139,7 @@ def applicable(subject: StudyModel, names: str) -> tuple[list[MethodEntry], list
     return [*entries, MethodEntry(CONTROL)], problems
 
 
-def measure(question: MetricContext, _: Mapping[str, Any], *, what: str) -> float:
+def measure(question: MetricContext, *, what: str) -> float:
     """How alike the map is to that of the image without patch, as :class:`Likeness` has it."""
     if "likeness" not in question.memory:
         question.memory["likeness"] = _likeness(question)
@@ -156,15 +159,22 @@ def _likeness(question: MetricContext) -> Likeness:
 
 
 @torch.no_grad()
-def score_moved(question: MetricContext, _: Mapping[str, Any]) -> float:
+def score_moved(question: MetricContext) -> float:
     aim = cast(PatchedAim, question.aim)
     model = question.subject.scored(aim, "probability")
     before, after = (float(model(image)[0, aim.target]) for image in (aim.original, aim.seen))
     return abs(after - before)
 
 
-def _metric(name: str, title: str, direction: Direction, about: str) -> MetricEntry:
-    return MetricEntry(StudyMetric(name, title, direction, about, partial(measure, what=name)))
+def _metric(
+    name: str,
+    title: str,
+    direction: Direction,
+    about: str,
+    function: Callable[..., float] | None = None,
+) -> MetricEntry:
+    function = function or partial(measure, what=name)
+    return MetricEntry(MetricSpec(name, title, direction, about, function, needs={"context"}))
 
 
 METRICS = (
@@ -174,11 +184,7 @@ METRICS = (
     _metric("ssim_all", "SSIM, all windows", "higher", "likeness"),
     _metric("spearman", "Spearman", "higher", "rank correlation"),
     _metric("visible", "Visible", "none", "part of the windows with something"),
-    MetricEntry(
-        StudyMetric(
-            "score_moved", "Score moved", "none", "change of the class's probability", score_moved
-        )
-    ),
+    _metric("score_moved", "Score moved", "none", "change of the class's probability", score_moved),
 )
 
 
@@ -207,7 +213,7 @@ def make_study(
         for area in (0, *areas)
     ]
     # What the exam's images are compared with is noise, as in the exam.
-    others = OTHERS if model not in MODELS and len(images) > 1 else None
+    others = OTHERS if model not in EXAM_MODELS and len(images) > 1 else None
     return Study(
         f"Which heat maps of {model} change while the score stays?",
         models,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
@@ -12,10 +12,10 @@ from skimage.segmentation import felzenszwalb, quickshift, slic, watershed
 from torch import Tensor
 
 from benchmarks.subjects import fingerprint
-from captum_ext.analysis.results import Direction
 from captum_ext.attr import SegmentPerturbation
 from captum_ext.attr.segment_perturbation import SegmentAttribution
 from captum_ext.baselines import blur
+from captum_ext.metric_spec import MetricSpec
 from captum_ext.metrics.occlusion import OcclusionCurves, occlusion_curves
 from captum_ext.perturbation import (
     Attributer,
@@ -42,8 +42,9 @@ from captum_ext.perturbation import (
 )
 from captum_ext.perturbation.segments.sample_rows import SampledExample
 from captum_ext.randomness import GeneratorLike, seed_of
+from captum_ext.results import Direction
 from captum_ext.spec import MethodSpec
-from captum_ext.study import MethodEntry, MetricContext, MetricEntry, StudyMetric
+from captum_ext.study import MethodEntry, MetricContext, MetricEntry
 
 #: Standard deviation of what softens edges, and of the blur that stands for what is removed.
 FADE, BLUR = 10.0, 10.0
@@ -167,11 +168,12 @@ def metrics(args: argparse.Namespace) -> Iterator[MetricEntry]:
     """SRG, LIF and MIF for each way to remove."""
     for what, per, occlusion in product(GAINS, PER, args.occlusions):
         settings = {"per": per, "perturber": PERTURBERS[occlusion], "n_steps": args.steps}
-        metric = StudyMetric(what, what.upper(), *GAINS[what], partial(gain, what=what), None)
+        function = partial(gain, what=what)
+        metric = MetricSpec(what, what.upper(), *GAINS[what], function, needs={"context"})
         yield MetricEntry(metric, f"{what} {per} {occlusion}", settings)
 
 
-def gain(question: MetricContext, settings: Mapping[str, Any], *, what: str) -> Tensor:
+def gain(question: MetricContext, *, what: str, **settings: Any) -> Tensor:
     """SRG, LIF or MIF of the segments' scores.
 
     Raises:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from captum_ext.results import Direction
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Whether more of a metric is better, less of it, or neither.
-Direction = Literal["higher", "lower", "none"]
 
 #: What a cell is known by, then what came out, then what it cost.
 COLUMNS = (

@@ -6,9 +6,6 @@ itself, and its class can be imported from ``captum_ext.attr``.
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from captum_ext.attr.blur_ig import BlurIG
 from captum_ext.attr.genetic_ipha import GeneticIPHA
 from captum_ext.attr.grad_cam import InputGradCam
@@ -21,7 +18,7 @@ from captum_ext.attr.prediction_difference import PDA, PredictionDifference
 from captum_ext.attr.segment_perturbation import SegmentAttribution, SegmentPerturbation
 from captum_ext.attr.segment_presets import CIU, RISE, SegmentLime, SegmentPda, SegmentShap
 from captum_ext.attr.xrai import XRAI
-from captum_ext.spec import MethodSpec
+from captum_ext.spec import MethodSpec, specs_in
 
 __all__ = [
     "CIU",
@@ -45,19 +42,8 @@ __all__ = [
     "UniformLRP",
 ]
 
-
-def _find_specs() -> tuple[MethodSpec, ...]:
-    specs: list[MethodSpec] = []
-    for module_info in iter_modules(__path__, prefix=f"{__name__}."):
-        module = import_module(module_info.name)
-        specs.extend(getattr(module, "SPECS", ()))
-        if hasattr(module, "SPEC"):
-            specs.append(module.SPEC)
-    return tuple(specs)
-
-
 #: The specs of all methods in this folder.
-SPECS = _find_specs()
+SPECS: tuple[MethodSpec, ...] = specs_in(__name__, "SPEC")
 
 for _spec in SPECS:
     globals()[_spec.attribution.__name__] = _spec.attribution

@@ -19,18 +19,21 @@ INTERRUPTED = 130
 def chosen_methods(names: str) -> list[MethodSpec]:
     """The methods of a list of names, separated by commas, each once; ``"all"`` gives all.
 
+    A name may be ``package.module:SPEC``, where a spec or a class is written.
+
     Raises:
-        ValueError: an unknown name, or none at all.
+        ValueError: an unknown name, what is no method, or none at all.
 
     Example:
         >>> [spec.name for spec in chosen_methods("saliency, lime,saliency")]
         ['saliency', 'lime']
     """
-    from captum_ext.registry import get_method, methods
+    from captum_ext.registry import as_spec, methods
 
     if names == "all":
         return methods()
-    chosen = [get_method(name.strip()) for name in names.split(",") if name.strip()]
+    with bad_input():
+        chosen = [as_spec(name.strip()) for name in names.split(",") if name.strip()]
     if not chosen:
         raise ValueError("methods must name at least one method, or be 'all'")
     return list({spec.name: spec for spec in chosen}.values())

@@ -4,7 +4,7 @@ from captum_ext.exam.center_pixel import CenterPixelModel
 from captum_ext.exam.grade import ExamAnswer, Grade, answer, examine, grade, rounding_error
 from captum_ext.exam.images import IMAGES, as_gray_levels, exam_images, gray_levels, set_center
 from captum_ext.exam.known_model import OUTPUTS, KnownModel
-from captum_ext.exam.models import MODELS, make_model
+from captum_ext.exam.models import make_model
 from captum_ext.exam.score import HIT_AGREEMENT, HIT_SHARE, Score, score
 from captum_ext.exam.several_pixels import AdditiveModel, AndOrModel, SaturationModel
 from captum_ext.exam.shapley import MAX_PLAYERS, exact_shapley
@@ -14,7 +14,6 @@ __all__ = [
     "HIT_SHARE",
     "IMAGES",
     "MAX_PLAYERS",
-    "MODELS",
     "OUTPUTS",
     "AdditiveModel",
     "AndOrModel",

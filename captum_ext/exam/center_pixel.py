@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from captum_ext.checks import check_baselines
 from captum_ext.exam.known_model import HEADS, KnownModel
+from captum_ext.spec import ExamModelSpec
 
 # Level v is the input v / 255, also with fewer or more classes than 256.
 WHITE = 255
@@ -163,3 +164,11 @@ class CenterPixelModel(KnownModel):
                 "image must be one whose coalitions the ReLU does not cut, for exact Shapley "
                 f"values; got a logit of {margin:.2g} in the worst case. relu=False cuts none"
             )
+
+
+EXAM_MODEL = ExamModelSpec(
+    "center_pixel",
+    "Center pixel",
+    "the center pixel's gray level is the class; all others move the logits alike",
+    CenterPixelModel,
+)

@@ -5,17 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from captum_ext.checks import check_choice
-from captum_ext.exam.center_pixel import CenterPixelModel
 from captum_ext.exam.known_model import KnownModel
-from captum_ext.exam.several_pixels import AdditiveModel, AndOrModel, SaturationModel
-
-MODELS: dict[str, type[KnownModel]] = {
-    "center_pixel": CenterPixelModel,
-    "additive": AdditiveModel,
-    "and_or": AndOrModel,
-    "saturation": SaturationModel,
-}
+from captum_ext.registry import get_exam_model
 
 
 def make_model(
@@ -24,7 +15,7 @@ def make_model(
     """A model whose right attribution is known.
 
     Args:
-        name: one of :data:`MODELS`.
+        name: one of :func:`captum_ext.registry.exam_models`.
         size: height and width of its images.
         seed: of its random parts.
         output: one of :data:`~captum_ext.exam.OUTPUTS`; None takes what has the clearest answer:
@@ -44,7 +35,7 @@ def make_model(
         ValueError: unknown model 'saturated'; did you mean 'saturation'? (center_pixel, additive,
         and_or, saturation)
     """
-    kind = MODELS[check_choice(name, "model", MODELS)]
+    kind = get_exam_model(name).model
     own = sorted(set(inspect.signature(kind).parameters) - {"size", "seed", "output"})
     unknown = sorted(set(settings) - set(own))
     if unknown:

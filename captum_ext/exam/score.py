@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from captum_ext.metrics.agreement import cosine
+
 #: A hit: the relevant pixels outweigh all others together.
 HIT_SHARE = 0.5
 #: A hit, where several pixels are relevant: the attribution is also divided among them as the
@@ -77,14 +79,7 @@ def score(
     # Of n values in descending order, the ties hold the places from n - upper + 1 to n - lower.
     rank = float((len(ordered) + (1 - lower - upper) / 2).mean())
     share = float(relevant.sum()) / total if total > 0 else 0.0
-    agreement = math.nan if shapley is None else _cosine(values, shapley)
+    agreement = math.nan if shapley is None else cosine(values, shapley)
     # One pixel leaves nothing to be divided.
     divided = len(relevant) == 1 or agreement >= HIT_AGREEMENT
     return Score(rank, share, share > HIT_SHARE and divided, agreement)
-
-
-def _cosine(values: Tensor, shapley: Tensor) -> float:
-    length, exact = float(values.norm()), shapley.double()
-    if not exact.any():
-        return math.nan
-    return float((values * exact).sum() / exact.norm()) / length if length > 0 else 0.0

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from captum_ext.checks import check_int
 from captum_ext.exam.known_model import HEADS, KnownModel
 from captum_ext.exam.shapley import MAX_PLAYERS
+from captum_ext.spec import ExamModelSpec
 
 #: Magnitudes of the additive model's weights: none is near zero, none hides the others.
 WEIGHTS = (0.5, 1.5)
@@ -219,3 +220,10 @@ class SaturationModel(_SeveralPixelsModel):
         score = self.flatten_score(self.pool(self.unflatten(self.linear(flat))))
         result: Tensor = self.readout(score)
         return result
+
+
+EXAM_MODELS = (
+    ExamModelSpec("additive", "Additive", "a weighted sum of a few pixels", AdditiveModel),
+    ExamModelSpec("and_or", "AND and OR", "minima and maxima of pairs of pixels", AndOrModel),
+    ExamModelSpec("saturation", "Saturation", "the brightest of a few pixels", SaturationModel),
+)

@@ -8,11 +8,17 @@ it runs the model or not, and gives one number for each example, ``[B]``.
 - information: how fast the model's answer returns with the picture's information;
 - robustness: whether relevance explains what changes do, and stays where next to nothing changes;
 - randomization: whether it depends on what the model has learned;
-- complexity: on how few pixels it lies.
+- complexity: on how few pixels it lies;
+- agreement: whether it is as Shapley's axioms have it, where the model's exact values are known.
+
+A metric is one function and its ``METRIC = MetricSpec(...)`` in a file of this folder: there the
+registry finds it.
 """
 
+from captum_ext.metrics.agreement import shapley_agreement
 from captum_ext.metrics.complexity import gini
 from captum_ext.metrics.information import accuracy_information_curve, softmax_information_curve
+from captum_ext.metrics.insertion_deletion import deletion, insertion
 from captum_ext.metrics.localization import (
     pointing_game,
     relevance_mass,
@@ -21,8 +27,6 @@ from captum_ext.metrics.localization import (
 )
 from captum_ext.metrics.occlusion import (
     OcclusionCurves,
-    deletion,
-    insertion,
     lif,
     mif,
     occlusion_curves,
@@ -46,6 +50,7 @@ __all__ = [
     "pointing_game",
     "relevance_mass",
     "relevance_rank",
+    "shapley_agreement",
     "softmax_information_curve",
     "srg",
     "top_k_intersection",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captum_ext.metric_spec import MetricSpec
 from captum_ext.metrics.relevance import pixel_relevance
 
 
@@ -60,3 +61,14 @@ def gini(
     weights = (2 * steps - count - 1) / count
     index = (ordered * weights).sum(1) / ordered.sum(1)
     return index.clamp(min=0)
+
+
+METRIC = MetricSpec(
+    "gini",
+    "Gini index",
+    "none",
+    "sparseness of the map: 0 even, 1 a single pixel",
+    gini,
+    range=(0, 1),
+    source="Chalasani et al., ICML 2020",
+)

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from captum_ext.checks import check_choice, check_number, precise
 from captum_ext.forward import Evaluator
+from captum_ext.metric_spec import MetricNeed, MetricSpec
 from captum_ext.metrics.relevance import (
     check_model_call,
     of_example,
@@ -128,6 +129,9 @@ def accuracy_information_curve(
     Right is whose highest output is the target's. Arguments, result and errors as in
     :func:`softmax_information_curve`; NaN, with a warning, where the model is wrong on the whole
     image, or right on the blurred one.
+
+    Args:
+        mask_fraction, saliency_thresholds: as of :func:`softmax_information_curve`.
 
     Example:
         >>> images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -252,3 +256,29 @@ def _on_any_numpy(function: Any) -> Callable[..., Any]:
 
 
 _compute_pic_metric = _on_any_numpy(pic.compute_pic_metric)
+
+
+# Which picture is right does not depend on the output; PAIR's SIC follows the probability.
+METRICS = (
+    MetricSpec(
+        "aic",
+        "AIC",
+        "higher",
+        "area under the curve of being right against the picture's information",
+        accuracy_information_curve,
+        range=(0, 1),
+        needs={MetricNeed.SEED},
+        source="Kapishnikov et al., ICCV 2019",
+    ),
+    MetricSpec(
+        "sic",
+        "SIC",
+        "higher",
+        "area under the curve of the probability against the picture's information",
+        softmax_information_curve,
+        range=(0, 1),
+        needs={MetricNeed.SEED},
+        defaults={"output": "probabilities"},
+        source="Kapishnikov et al., ICCV 2019",
+    ),
+)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from captum_ext.checks import check_int, check_number
+from captum_ext.metric_spec import MetricNeed, MetricSpec
 from captum_ext.metrics.relevance import check_mask, pixel_relevance, warn_of_equal
 
 
@@ -140,7 +141,8 @@ def top_k_intersection(
     arXiv 2104.14995. Other arguments and errors as in :func:`pointing_game`.
 
     Args:
-        forward_func, inputs, attributions, target, additional_forward_args, mask: as there.
+        forward_func, inputs, attributions, target, additional_forward_args, mask: as of
+            :func:`pointing_game`.
         k: how many pixels, as a whole number from 1 to H * W, or, as a float in (0, 1), which part
             of them (rounded, at least one). With k above the mask's pixels 1 is out of reach.
 
@@ -187,3 +189,47 @@ def _part_of_highest(relevance: Tensor, inside: Tensor, k: Tensor) -> Tensor:
     places = (k - above.sum(1)).to(relevance.dtype)
     hits = (above & inside).sum(1) + places * (tied & inside).sum(1) / tied.sum(1)
     return hits / k
+
+
+METRICS = (
+    MetricSpec(
+        "pointing_game",
+        "Pointing game",
+        "higher",
+        "whether the most relevant pixel lies on the object",
+        pointing_game,
+        range=(0, 1),
+        needs={MetricNeed.MASK},
+        source="Zhang et al., ECCV 2016",
+    ),
+    MetricSpec(
+        "relevance_mass",
+        "Relevance mass",
+        "higher",
+        "the part of the positive relevance that lies on the object",
+        relevance_mass,
+        range=(0, 1),
+        needs={MetricNeed.MASK},
+        source="Arras et al., Information Fusion 2022",
+    ),
+    MetricSpec(
+        "relevance_rank",
+        "Relevance rank",
+        "higher",
+        "the part of as many most relevant pixels as the object has that lie on it",
+        relevance_rank,
+        range=(0, 1),
+        needs={MetricNeed.MASK},
+        source="Arras et al., Information Fusion 2022",
+    ),
+    MetricSpec(
+        "top_k_intersection",
+        "Top-k intersection",
+        "higher",
+        "the part of the k most relevant pixels that lie on the object",
+        top_k_intersection,
+        range=(0, 1),
+        needs={MetricNeed.MASK},
+        source="Theiner et al., WACV 2022",
+    ),
+)

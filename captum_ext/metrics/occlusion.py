@@ -10,33 +10,32 @@ gives one number per example; what is removed fades into what a perturber says. 
 removed in place of pixels. Ties go by the pixel's index (row by row) in both directions, so that an
 attribution that is the same everywhere has SRG 0.
 
-Source: Blücher et al., TMLR 2024 (arXiv 2401.06654): LIF, MIF, SRG; Petsiuk et al., BMVC 2018
-(arXiv 1806.07421): insertion, deletion; Pihlgren and Främling, 2024 (arXiv 2409.04116): segments.
+Source: Blücher et al., TMLR 2024 (arXiv 2401.06654): LIF, MIF, SRG; Pihlgren and Främling, 2024
+(arXiv 2409.04116): segments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from captum_ext.baselines import blur
 from captum_ext.checks import check_choice, check_int
+from captum_ext.metric_spec import MetricNeed, MetricSpec
 from captum_ext.metrics.removal import (
     TIES,
     OcclusionCurves,
     Run,
     least_and_most_relevant,
+    perturber_named,
     relevances_of,
-    removal,
 )
-from captum_ext.perturbation import Perturber, Segments, SolidColor, Transformed
+from captum_ext.perturbation import Perturber, Segments, SolidColor
 from captum_ext.randomness import GeneratorLike
-
-#: Standard deviation of the blur from which insertion starts, in pixels; that of RISE's authors.
-INSERTION_BLUR = 5.0
+from captum_ext.results import Direction
 
 
 def occlusion_curves(
@@ -64,7 +63,8 @@ def occlusion_curves(
         target: which output; None takes each example's highest, found before anything is removed.
         additional_forward_args: in Captum's form.
         n_steps: K, the points of a curve; the first with nothing removed, the last with all.
-        perturber: what stands for what is removed; None takes the image's mean color.
+        perturber: what stands for what is removed, in studies also a gray level or a name ("mean",
+            "median", "black", "white", "blur"); None takes the image's mean color.
         segments: of each image, or those of all: what is removed is a segment, with its edges
             hard or soft.
         ties: ``"index"``, or ``"numpy"``: the order of NumPy's unstable sort, and its reverse, as
@@ -167,7 +167,8 @@ def mif(
 ) -> Any:
     """Most important first: the mean output while the most relevant is removed; low is good.
 
-    Arguments and result as of :func:`lif`.
+    Args:
+        normalize, return_curves, **settings: as of :func:`lif`, and so is the result.
 
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])
@@ -194,7 +195,8 @@ def srg(
 ) -> Any:
     """Symmetric relevance gain: LIF - MIF; high is good, and 0 what chance gives.
 
-    Arguments as of :func:`lif`.
+    Args:
+        normalize, return_curves, **settings: as of :func:`lif`.
 
     Returns:
         ``[B]``, and, where asked for, the curves ``[B, 2, K]``: LIF, then MIF.
@@ -212,83 +214,6 @@ def srg(
     return (gain, torch.stack(tuple(curves), dim=1)) if return_curves else gain
 
 
-def deletion(
-    forward_func: Callable[..., Any],
-    inputs: Tensor,
-    attributions: Any,
-    target: Any = None,
-    additional_forward_args: Any = None,
-    *,
-    step_size: int | None = None,
-    perturber: Perturber | None = None,
-    return_curves: bool = False,
-    **settings: Any,
-) -> Any:
-    """The area under the output as the most relevant pixels are deleted; low is good.
-
-    Args:
-        step_size: pixels of a step; None takes as many as a row has.
-        perturber: what they turn into; None takes black.
-        return_curves: also give the curves ``[B, K]``, from nothing deleted to all.
-        **settings: and everything else: see :func:`occlusion_curves` (without ``n_steps``,
-            ``segments`` and ``ties``).
-
-    Returns:
-        The area ``[B]`` (trapezoids, over a width of 1), and the curves where asked for.
-
-    Example:
-        >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])
-        >>> deletion(lambda x: x.sum((1, 2, 3)), images, images, step_size=1)
-        tensor([2.3333])
-    """
-    perturber = perturber or SolidColor(0.0)
-    run = Run(forward_func, inputs, target, additional_forward_args, perturber, **settings)
-    curves = run.outputs(
-        [
-            removal([relevance.argsort(stable=True, descending=True)], cuts)
-            for relevance, cuts in _in_steps(attributions, run.images, step_size)
-        ]
-    )
-    return (_area(curves), curves) if return_curves else _area(curves)
-
-
-def insertion(
-    forward_func: Callable[..., Any],
-    inputs: Tensor,
-    attributions: Any,
-    target: Any = None,
-    additional_forward_args: Any = None,
-    *,
-    step_size: int | None = None,
-    perturber: Perturber | None = None,
-    return_curves: bool = False,
-    **settings: Any,
-) -> Any:
-    """The area under the output as the most relevant pixels are put in; high is good.
-
-    Arguments and result as of :func:`deletion`, but that ``perturber=None`` begins from the blurred
-    image, and curves go from nothing put in to the whole image.
-
-    Example:
-        >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])
-        >>> f, black = lambda x: x.sum((1, 2, 3)), SolidColor(0.0)
-        >>> insertion(f, images, images, step_size=1, perturber=black)
-        tensor([3.6667])
-    """
-    perturber = perturber or Transformed(blur, sigma=INSERTION_BLUR)
-    run = Run(forward_func, inputs, target, additional_forward_args, perturber, **settings)
-    # To put in the most relevant first is to remove it last.
-    curves = run.outputs(
-        [
-            removal(
-                [relevance.argsort(stable=True, descending=True).flip(0)], len(relevance) - cuts
-            )
-            for relevance, cuts in _in_steps(attributions, run.images, step_size)
-        ]
-    )
-    return (_area(curves), curves) if return_curves else _area(curves)
-
-
 def _curves(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -304,17 +229,28 @@ def _curves(
     return curves.normalized() if normalize else curves
 
 
-def _in_steps(
-    attributions: Any, images: Tensor, step_size: int | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each image the relevance of its pixels, and how many each step has reached."""
-    relevances, _ = relevances_of(attributions, images, None)
-    size = images.shape[-1] if step_size is None else check_int(step_size, "step_size", minimum=1)
-    for relevance in relevances:
-        count = len(relevance)
-        cuts = torch.arange(0, count + size, size).clamp(max=count)
-        yield relevance, cuts
+def _summary(kind: str, curves: OcclusionCurves, *, normalize: bool = False) -> Tensor:
+    lif, mif = (curve.mean(1) for curve in (curves.normalized() if normalize else curves))
+    return {"srg": lif - mif, "lif": lif, "mif": mif}[kind]
 
 
-def _area(curves: Tensor) -> Tensor:
-    return torch.trapezoid(curves, dim=1) / (curves.shape[1] - 1)
+def _spec(name: str, direction: Direction, about: str, function: Callable[..., Any]) -> MetricSpec:
+    return MetricSpec(
+        name,
+        name.upper(),
+        direction,
+        about,
+        function,
+        needs={MetricNeed.OUTPUT},
+        inner=occlusion_curves,
+        summary=partial(_summary, name),
+        words={"perturber": perturber_named},
+        source="Blücher et al., TMLR 2024",
+    )
+
+
+METRICS = (
+    _spec("srg", "higher", "symmetric relevance gain: LIF minus MIF; 0 is chance", srg),
+    _spec("lif", "higher", "mean output while the least relevant pixels are removed first", lif),
+    _spec("mif", "lower", "mean output while the most relevant pixels are removed first", mif),
+)

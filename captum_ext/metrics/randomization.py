@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from captum_ext.checks import check_choice, precise
 from captum_ext.forward import Evaluator
+from captum_ext.metric_spec import MetricNeed, MetricSpec
 from captum_ext.metrics.relevance import (
     Method,
     NotFiniteError,
@@ -299,3 +300,15 @@ _SIMILARITIES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "spearman": _spearman,
     "spearman_signed": _spearman_signed,
 }
+
+
+METRIC = MetricSpec(
+    "parameter_randomization",
+    "Similarity after randomization",
+    "lower",
+    "similarity of the maps before and after the model's layers are initialized anew",
+    parameter_randomization,
+    range=(-1, 1),
+    needs={MetricNeed.METHOD, MetricNeed.SEED},
+    source="Adebayo et al., NeurIPS 2018",
+)

@@ -13,19 +13,47 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_differentiable, check_forward_func, precise
+from captum_ext.baselines import blur
+from captum_ext.checks import check_choice, check_differentiable, check_forward_func, precise
 from captum_ext.forward import Evaluator, rows_per_call
 from captum_ext.metrics.relevance import pixel_relevance, target_or_predicted, warn_of_equal
-from captum_ext.perturbation import Perturber, Segments
+from captum_ext.perturbation import Perturber, Segments, SolidColor, Transformed
 from captum_ext.perturbation.rows import PerturbedExample, perturb_each
 from captum_ext.perturbation.segments.segments import check_segments
 from captum_ext.randomness import GeneratorLike, global_seed, seed_of
 from captum_ext.targets import check_images
 
+#: Standard deviation of the blur from which insertion starts, in pixels; that of RISE's authors.
+INSERTION_BLUR = 5.0
+#: What stands for what is removed, by name.
+PERTURBERS: dict[str, Callable[[], Perturber]] = {
+    "mean": lambda: SolidColor("mean"),
+    "median": lambda: SolidColor("median"),
+    "black": lambda: SolidColor(0.0),
+    "white": lambda: SolidColor(1.0),
+    "blur": lambda: Transformed(blur, sigma=INSERTION_BLUR),
+}
 #: Rounding errors of an output, in units of its precision, that are no change.
 ROUNDING = 32
 #: How ties are ordered.
 TIES = ("index", "numpy")
+
+
+def perturber_named(given: Any) -> Perturber | None:
+    """A perturber, of one of these names, of a gray level in [0, 1], or itself.
+
+    Raises:
+        ValueError: an unknown name.
+
+    Example:
+        >>> perturber_named("white").color.item()
+        1.0
+    """
+    if given is None or isinstance(given, Perturber):
+        return given
+    if isinstance(given, str):
+        return PERTURBERS[check_choice(given, "perturber", PERTURBERS)]()
+    return SolidColor(given)
 
 
 class OcclusionCurves(NamedTuple):

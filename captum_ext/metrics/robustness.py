@@ -28,6 +28,7 @@ from captum_ext.checks import (
     precise,
 )
 from captum_ext.forward import Evaluator, default_batch_size
+from captum_ext.metric_spec import MetricNeed, MetricSpec
 from captum_ext.metrics.relevance import (
     Method,
     NotFiniteError,
@@ -270,3 +271,28 @@ def _noise(std: float, seed: int) -> Perturbation:
         return noise, images - noise
 
     return perturb
+
+
+METRICS = (
+    # Infidelity is of the output that all are compared on, which need not be the one explained.
+    MetricSpec(
+        "infidelity",
+        "Infidelity",
+        "lower",
+        "how badly the map foretells what the removal of squares does to the output",
+        infidelity,
+        range=(0, None),
+        needs={MetricNeed.OUTPUT, MetricNeed.SEED},
+        source="Yeh et al., NeurIPS 2019",
+    ),
+    MetricSpec(
+        "max_sensitivity",
+        "Max-sensitivity",
+        "lower",
+        "largest relative change of the map when the image hardly changes",
+        max_sensitivity,
+        range=(0, None),
+        needs={MetricNeed.METHOD, MetricNeed.SEED},
+        source="Yeh et al., NeurIPS 2019",
+    ),
+)

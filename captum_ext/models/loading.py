@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +24,7 @@ from captum_ext.models.from_timm import is_of_timm, timm_preprocessing
 from captum_ext.models.from_transformers import Logits, is_of_transformers, label_names
 from captum_ext.models.libraries import LIBRARIES, find
 from captum_ext.models.library_model import DEFAULT, NONE, USUAL_SIDE, LibraryModel, untrained
-
-_FACTORY = re.compile(r"[\w.]+:[\w.]+")
+from captum_ext.object_path import import_object, is_object_path
 
 
 def load_model(
@@ -96,13 +91,13 @@ def load_model(
 
 
 def _is_factory(name: str) -> bool:
-    return bool(_FACTORY.fullmatch(name)) and name.split(":", maxsplit=1)[0] not in LIBRARIES
+    return is_object_path(name) and name.split(":", maxsplit=1)[0] not in LIBRARIES
 
 
 def _made(model: Any, weights: str) -> nn.Module:
     """The module that a factory gives, or that was given, with its weights."""
     name = _name_of(model)
-    factory = _imported(model) if isinstance(model, str) else model
+    factory = import_object(model, "model") if isinstance(model, str) else model
     if isinstance(factory, nn.Module):
         if weights == NONE:
             raise ValueError("weights must be DEFAULT or a checkpoint where model is a module")
@@ -199,32 +194,6 @@ def _read_names(class_names: Sequence[str] | str | Path) -> list[str]:
             f"class_names {str(class_names)!r} must hold a list of names, or names by number"
         )
     return [str(name).strip() for name in content]
-
-
-def _imported(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    try:
-        with _here_on_path():
-            found = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:
-        raise ValueError(f"model {name!r} cannot be imported: {_line(error)}") from error
-    return found
-
-
-@contextmanager
-def _here_on_path() -> Iterator[None]:
-    """Lets modules of the working folder be imported, as ``python -m`` does."""
-    here = str(Path.cwd())
-    if here in sys.path:
-        yield
-        return
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        sys.path.remove(here)
 
 
 def _takes_num_classes(factory: Callable[..., Any]) -> bool:

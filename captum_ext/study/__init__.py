@@ -36,8 +36,7 @@ if TYPE_CHECKING:
         joined_cluster,
         local_cluster,
     )
-    from captum_ext.study.run.measures import METRICS
-    from captum_ext.study.run.metric_context import MetricContext, StudyMetric
+    from captum_ext.study.run.metric_context import MetricContext
     from captum_ext.study.run.runner import run_study
     from captum_ext.study.store.cells import CellResult
     from captum_ext.study.store.read import attribution_files, read_results
@@ -48,7 +47,6 @@ else:
 __all__ = [
     "COLUMNS",
     "FORMATS",
-    "METRICS",
     "Aim",
     "Analysis",
     "ArrayImage",
@@ -69,7 +67,6 @@ __all__ = [
     "StoreError",
     "Study",
     "StudyImage",
-    "StudyMetric",
     "StudyModel",
     "StudyResults",
     "TensorImage",

@@ -6,7 +6,6 @@ from captum.attr import Saliency
 
 from captum_ext import MethodSpec, get_method, methods
 from captum_ext.exam import (
-    MODELS,
     CenterPixelModel,
     ExamAnswer,
     answer,
@@ -17,6 +16,9 @@ from captum_ext.exam import (
 )
 from captum_ext.exam.grade import score
 from captum_ext.exam.report import figure, format_table
+from captum_ext.registry import exam_models
+
+MODELS = [spec.name for spec in exam_models()]
 
 RIGHT = ("occlusion", "feature_ablation", "shapley_value_sampling", "lime", "kernel_shap")
 WRONG = ("saliency", "input_x_gradient", "deep_lift", "lrp_z", "lrp_epsilon", "lrp_alpha1_beta0")

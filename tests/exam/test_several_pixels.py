@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from captum_ext.exam import (
-    MODELS,
     AdditiveModel,
     AndOrModel,
     CenterPixelModel,
@@ -11,6 +10,9 @@ from captum_ext.exam import (
     make_model,
 )
 from captum_ext.exam.several_pixels import spread_pixels
+from captum_ext.registry import exam_models
+
+MODELS = [spec.name for spec in exam_models()]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -3,7 +3,6 @@ import torch
 from captum.attr import ShapleyValues
 
 from captum_ext.exam import (
-    MODELS,
     OUTPUTS,
     AdditiveModel,
     AndOrModel,
@@ -13,6 +12,9 @@ from captum_ext.exam import (
     exam_images,
     make_model,
 )
+from captum_ext.registry import exam_models
+
+MODELS = [spec.name for spec in exam_models()]
 
 SEVERAL = [name for name in MODELS if name != "center_pixel"]
 

@@ -17,14 +17,13 @@ from captum_ext.baselines import BASELINES, RANDOM
 from captum_ext.checks import check_choice
 from captum_ext.choices import OUTPUTS
 from captum_ext.exam import make_model
+from captum_ext.metric_spec import METRIC_OUTPUTS, MetricNeed, MetricSpec
 from captum_ext.models import load_model
-from captum_ext.registry import as_spec
+from captum_ext.perturbation import Perturber
+from captum_ext.registry import as_metric, as_spec
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.study.define.models import Aim, StudyClassifier, StudyExamModel, StudyModel
 from captum_ext.study.plan.canonical import plain, source
-from captum_ext.study.run.measures import METRICS, PERTURBERS
-from captum_ext.study.run.metric_context import OUTPUTS as METRIC_OUTPUTS
-from captum_ext.study.run.metric_context import StudyMetric
 
 #: Settings that depend on the image: ``settings(aim, references)``.
 Settings = Mapping[str, Any] | Callable[[Aim, Tensor | None], Mapping[str, Any]]
@@ -203,7 +202,8 @@ class MetricEntry:
     """A metric of a study.
 
     Args:
-        metric: one of :data:`captum_ext.study.METRICS`, or a :class:`StudyMetric`.
+        metric: the name of one of :func:`captum_ext.registry.metrics`, where a spec is written, as
+            ``package.module:METRIC``, or a spec.
         name: in tables; None: that of the metric.
         settings: what the metric is told.
 
@@ -217,7 +217,7 @@ class MetricEntry:
         ValueError: unknown setting of srg 'n_step'; did you mean 'n_steps'? (...)
     """
 
-    metric: str | StudyMetric
+    metric: str | MetricSpec
     name: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -227,33 +227,35 @@ class MetricEntry:
         if known.settings is not None:
             for setting in self.settings:
                 check_choice(setting, f"setting of {known.name}", sorted(known.settings))
-            for setting, choices in (("perturber", PERTURBERS), ("output", METRIC_OUTPUTS)):
-                if isinstance(self.settings.get(setting), str):
-                    check_choice(self.settings[setting], setting, choices)
+        for setting, word in known.words.items():
+            if isinstance(self.settings.get(setting), str):
+                word(self.settings[setting])
+        if MetricNeed.OUTPUT in known.needs and "output" in self.settings:
+            check_choice(self.settings["output"], "output", METRIC_OUTPUTS)
 
     @property
-    def known(self) -> StudyMetric:
-        if isinstance(self.metric, StudyMetric):
-            return self.metric
-        return METRICS[check_choice(self.metric, "metric", METRICS)]
+    def known(self) -> MetricSpec:
+        return as_metric(self.metric)
 
     @property
     def draws(self) -> bool:
         """Whether it depends on the seed."""
-        return self.known.stochastic or self.settings.get("perturber") not in (
-            *(None, "mean", "median", "black", "white", "blur"),
-        )
+        perturbs = any(isinstance(value, Perturber) for value in self.settings.values())
+        return perturbs or MetricNeed.SEED in self.known.needs
 
     @property
     def facts(self) -> MetricFacts:
-        title = self.known.title if self.name == self.known.name else self.name
-        return self.known.facts(self.name, title)
+        known = self.known
+        title = known.title if self.name == known.name else self.name
+        return MetricFacts(self.name, title, known.direction, known.about)
 
     def as_dict(self) -> dict[str, Any]:
         """All that it depends on, as plain values."""
+        known = self.known
+        code = [known.function, known.inner, known.summary, known.defaults]
         return {
-            "metric": self.known.name,
-            "measure": None if isinstance(self.metric, str) else plain(self.known.measure),
+            "metric": known.name,
+            "measure": None if known.origin in _OURS else plain(code),
             "settings": plain(self.settings),
         }
 

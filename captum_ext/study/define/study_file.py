@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from captum_ext.checks import check_choice, one_line
-from captum_ext.exam import MODELS
 from captum_ext.image_files import SUFFIXES
+from captum_ext.registry import get_exam_model
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage, study_images
 from captum_ext.study.define.models import PREDICTED
@@ -182,7 +182,7 @@ def _model(entry: Any, folder: Path) -> ModelEntry:
     if "exam" in entry:
         # Whatever else there is, the model itself checks.
         settings = {key: value for key, value in entry.items() if key not in ("exam", "name")}
-        check_choice(entry["exam"], "exam", MODELS)
+        get_exam_model(entry["exam"], "exam")
         return ModelEntry.exam(entry["exam"], entry.get("name"), **settings)
     _check_table(entry, _MODEL_KEYS, ("model",))
     settings = {key: value for key, value in entry.items() if key not in ("model", "name")}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from captum_ext.checks import one_line
+from captum_ext.metric_spec import MetricNeed
 from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.entries import MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
@@ -125,7 +126,7 @@ class _Planner:
 
     def _cell_key(self, attribution: str, metric: MetricEntry, image: StudyImage, seed: int) -> str:
         drawn = seed if metric.draws else NO_SEED
-        mask = self.masks.get(image.name) if metric.known.needs_mask else None
+        mask = self.masks.get(image.name) if MetricNeed.MASK in metric.known.needs else None
         return digest_of(attribution, self.metrics[metric.name], drawn, mask)
 
     def cells(
@@ -210,9 +211,9 @@ def _check_metrics(study: Study, subjects: Sequence[StudyModel]) -> None:
     exam = any(isinstance(subject, StudyExamModel) for subject in subjects)
     for entry in study.metrics:
         with _at(f"metric {entry.name!r}"):
-            if entry.known.needs_mask and not study.masks and not exam:
+            if MetricNeed.MASK in entry.known.needs and not study.masks and not exam:
                 raise ValueError("masks must be given, which show where the object is")
-            if entry.known.needs_exam and not exam:
+            if MetricNeed.KNOWN_ANSWER in entry.known.needs and not exam:
                 raise ValueError("models must hold one of the exam, whose answer is known")
 
 

@@ -152,7 +152,7 @@ def _measured(
             count_passes(question.subject.counted) as passes,
         ):
             warnings.simplefilter("always")
-            value = number_of(metric.known.measure(question, metric.settings))
+            value = number_of(question.measure(metric.known, metric.settings))
     except Exception as error:
         return CellResult(
             key, FAILED, error=one_line(error), traceback=traceback.format_exc(), **facts

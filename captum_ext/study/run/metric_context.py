@@ -1,12 +1,14 @@
-"""What a metric is asked in a study: a question about one attribution.
+"""What a metric is told of one attribution of a study, and how it is called with that.
 
-A metric of :mod:`captum_ext.metrics` is called with what a cell knows: the model, the image, the
-attribution, the class, and where a metric wants it the mask or the method.
+A metric is called with what a cell knows: the model, the image, the attribution, the class, and
+what else its spec needs, as the mask or the method.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
@@ -14,17 +16,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from captum_ext.analysis.results import Direction, MetricFacts
 from captum_ext.asking import Request, run_method
 from captum_ext.checks import check_choice
 from captum_ext.coerce import layer_of
+from captum_ext.exam import KnownModel, rounding_error
 from captum_ext.forward import count_passes
+from captum_ext.metric_spec import METRIC_OUTPUTS, MetricNeed, MetricSpec
+from captum_ext.signatures import settable
 from captum_ext.spec import MethodSpec
 from captum_ext.study.define.images import mask_of
 from captum_ext.study.define.models import Aim, StudyModel
-
-#: Which output of the model metrics look at.
-OUTPUTS = ("probability", "logit")
 
 
 @dataclass
@@ -77,13 +78,60 @@ class MetricContext:
         found: Tensor = self.memory["mask"]
         return found
 
-    def call(self, metric: Callable[..., Any], settings: Mapping[str, Any], **more: Any) -> Any:
-        """A metric of :mod:`captum_ext.metrics`, on the output that ``settings`` chooses."""
-        chosen = dict(settings)
-        model = self.subject.scored(
-            self.aim, check_choice(chosen.pop("output", OUTPUTS[0]), "output", OUTPUTS)
-        )
-        return metric(model, self.aim.seen, self.attribution, self.aim.target, **chosen, **more)
+    def measure(self, metric: MetricSpec, settings: Mapping[str, Any]) -> Any:
+        """What a metric says of the attribution.
+
+        Raises:
+            ValueError: what it needs is not known of this model or image.
+        """
+        chosen = {**metric.defaults, **settings}
+        if MetricNeed.CONTEXT in metric.needs:
+            return metric.function(self, **chosen)
+        chosen |= {
+            name: word(chosen[name]) for name, word in metric.words.items() if name in chosen
+        }
+        output = METRIC_OUTPUTS[0]
+        if MetricNeed.OUTPUT in metric.needs:
+            output = check_choice(chosen.pop("output", output), "output", METRIC_OUTPUTS)
+        if MetricNeed.METHOD in metric.needs:
+            model = self.asked
+        else:
+            model = self.subject.scored(self.aim, output)
+        call = (model, self.aim.seen, self.attribution, self.aim.target)
+        chosen |= self._supplied(metric)
+        if metric.inner is None or metric.summary is None:
+            return metric.function(*call, **chosen)
+        own = {name: chosen.pop(name) for name in settable(metric.summary) if name in chosen}
+        key = json.dumps([metric.inner.__qualname__, output, chosen], sort_keys=True, default=repr)
+        if key in self.memory:
+            result, cost = self.memory[key]
+            self.spared.forward += cost.forward
+            self.spared.seconds += cost.seconds
+        else:
+            start = time.perf_counter()
+            with count_passes(self.subject.counted) as passes:
+                result = metric.inner(*call, **chosen)
+            cost = Spared(passes.forward, time.perf_counter() - start)
+            self.memory[key] = result, cost
+        return metric.summary(result, **own)
+
+    def _supplied(self, metric: MetricSpec) -> dict[str, Any]:
+        """What a metric needs beside its settings."""
+        supplied: dict[str, Any] = {"generator": self.seed} if metric.takes_seed else {}
+        if MetricNeed.MASK in metric.needs:
+            supplied["mask"] = self.mask
+            if supplied["mask"] is None:
+                raise ValueError("there is no mask of this image")
+        if MetricNeed.KNOWN_ANSWER in metric.needs:
+            exact = self.subject.shapley_values(self.aim, self.asked)
+            if exact is None or not isinstance(self.asked, KnownModel):
+                raise ValueError("the exact Shapley values of this model are not known")
+            floor = rounding_error(self.asked, self.aim.seen, self.aim.target)
+            supplied |= {"shapley_values": exact, "floor": floor}
+        if MetricNeed.METHOD in metric.needs:
+            # Some ask about other images only, others about other models, too.
+            supplied["method"] = lambda *call: self.explain(*(self.asked, *call)[-3:])
+        return supplied
 
     def explain(self, model: nn.Module, image: Tensor, target: Any) -> Tensor:
         """The same method about a changed image or model."""
@@ -98,37 +146,6 @@ class MetricContext:
         if self.subject.counted not in model.modules():
             self.spared.forward += passes.forward
         return attribution
-
-
-Measure = Callable[[MetricContext, Mapping[str, Any]], Any]
-
-
-@dataclass(frozen=True)
-class StudyMetric:
-    """A metric, as a study knows it.
-
-    Args:
-        name, title, direction, about: see :class:`captum_ext.analysis.results.MetricFacts`.
-        measure: gives the number for a question and the settings.
-        settings: which there are; None: any.
-        stochastic: draws random numbers, unless it is told otherwise.
-        needs_mask: wants to know where the object is.
-        needs_exam: wants a model whose answer is known.
-    """
-
-    name: str
-    title: str
-    direction: Direction
-    about: str
-    measure: Measure
-    settings: frozenset[str] | None = frozenset()
-    stochastic: bool = False
-    needs_mask: bool = False
-    needs_exam: bool = False
-
-    def facts(self, name: str, title: str | None = None) -> MetricFacts:
-        """What a reader must know of it, under the name that a study gives it."""
-        return MetricFacts(name, title or self.title, self.direction, self.about)
 
 
 def number_of(result: Any) -> float:

@@ -10,6 +10,7 @@ from torch import nn
 
 from captum_ext import explain, load_model
 from captum_ext.forward import count_passes
+from captum_ext.metric_spec import MetricSpec
 from captum_ext.pictures import explain_picture
 from captum_ext.study import (
     Aim,
@@ -18,7 +19,6 @@ from captum_ext.study import (
     MetricContext,
     MetricEntry,
     ModelEntry,
-    StudyMetric,
     TensorImage,
     plan_of,
     run_study,
@@ -81,15 +81,16 @@ def test_passes_hold_methods_and_what_is_too_few_fails(tmp_path):
 
 
 def metric(measure, name="own"):
-    return MetricEntry(StudyMetric(name, name.title(), "none", "what a test wants", measure))
+    about = "what a test wants"
+    return MetricEntry(MetricSpec(name, name.title(), "none", about, measure, needs={"context"}))
 
 
 def test_metrics_that_fail_or_give_no_number_leave_others_alone(tmp_path):
     metrics = [
-        metric(lambda question, settings: float("nan"), "nan"),
-        metric(lambda question, settings: torch.tensor([float("inf")]), "inf"),
-        metric(lambda question, settings: torch.zeros(2), "two"),
-        metric(lambda question, settings: question.nothing, "broken"),
+        metric(lambda question: float("nan"), "nan"),
+        metric(lambda question: torch.tensor([float("inf")]), "inf"),
+        metric(lambda question: torch.zeros(2), "two"),
+        metric(lambda question: question.nothing, "broken"),
         MetricEntry("gini"),
     ]
     cells = cells_of(tmp_path, metrics=metrics).set_index("metric")
@@ -127,7 +128,7 @@ def test_an_attribution_that_is_not_finite_fails(tmp_path):
 
 
 def test_warnings_of_metrics_are_remarks(tmp_path):
-    def warns(question, settings):
+    def warns(question):
         warnings.warn("it is\nodd", stacklevel=1)
         return 1
 
@@ -144,7 +145,7 @@ def test_masks_are_seen_as_the_picture_is(tmp_path):
     metrics = [MetricEntry(name) for name in ("relevance_mass", "relevance_rank", "pointing_game")]
     found = []
 
-    def corner(question, settings):
+    def corner(question):
         found.append(question.mask)
         return 0
 
@@ -345,7 +346,7 @@ def test_a_long_lived_process_does_not_confuse_studies(tmp_path):
 def test_a_metric_of_ones_own_knows_the_question(tmp_path):
     questions = []
 
-    def measure(question, settings):
+    def measure(question):
         questions.append(question)
         return question.attribution.abs().sum()
 

@@ -12,17 +12,19 @@ FORKED = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 import pandas
-from captum_ext.study import StudyMetric, read_results, run_study
+from captum_ext.metric_spec import MetricSpec
+from captum_ext.study import read_results, run_study
 from tests.study.conftest import *
 
 PAUSE = 0.005
 
-def patient(question, settings):
+def patient(question):
     time.sleep(PAUSE)
     return question.attribution.abs().max()
 
 def study_of(images, metrics):
-    known = [StudyMetric(f"patient_{n}", "Patient", "none", "", patient) for n in range(metrics)]
+    known = [MetricSpec(f"patient_{n}", "Patient", "none", "", patient, needs={"context"})
+        for n in range(metrics)]
     return small_study(images=pictures(images), metrics=[*map(MetricEntry, known)], seeds=[0, 1],
         keep_attributions=True)
 

@@ -1,0 +1,149 @@
+"""Insertion and deletion: the area under the output as the most relevant pixels come and go.
+
+The call is that of :mod:`captum_ext.metrics.occlusion`, whose ties and errors these have.
+
+Source: Petsiuk et al., BMVC 2018 (arXiv 1806.07421).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from captum_ext.baselines import blur
+from captum_ext.checks import check_int
+from captum_ext.metric_spec import MetricNeed, MetricSpec
+from captum_ext.metrics.removal import (
+    INSERTION_BLUR,
+    Run,
+    perturber_named,
+    relevances_of,
+    removal,
+)
+from captum_ext.perturbation import Perturber, SolidColor, Transformed
+
+
+def deletion(
+    forward_func: Callable[..., Any],
+    inputs: Tensor,
+    attributions: Any,
+    target: Any = None,
+    additional_forward_args: Any = None,
+    *,
+    step_size: int | None = None,
+    perturber: Perturber | None = None,
+    return_curves: bool = False,
+    **settings: Any,
+) -> Any:
+    """The area under the output as the most relevant pixels are deleted; low is good.
+
+    Args:
+        step_size: pixels of a step; None takes as many as a row has.
+        perturber: what they turn into; None takes black.
+        return_curves: also give the curves ``[B, K]``, from nothing deleted to all.
+        **settings: and everything else: see
+            :func:`~captum_ext.metrics.occlusion.occlusion_curves` (without ``n_steps``,
+            ``segments`` and ``ties``).
+
+    Returns:
+        The area ``[B]`` (trapezoids, over a width of 1), and the curves where asked for.
+
+    Example:
+        >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+        >>> deletion(lambda x: x.sum((1, 2, 3)), images, images, step_size=1)
+        tensor([2.3333])
+    """
+    perturber = perturber or SolidColor(0.0)
+    run = Run(forward_func, inputs, target, additional_forward_args, perturber, **settings)
+    curves = run.outputs(
+        [
+            removal([relevance.argsort(stable=True, descending=True)], cuts)
+            for relevance, cuts in _in_steps(attributions, run.images, step_size)
+        ]
+    )
+    return (_area(curves), curves) if return_curves else _area(curves)
+
+
+def insertion(
+    forward_func: Callable[..., Any],
+    inputs: Tensor,
+    attributions: Any,
+    target: Any = None,
+    additional_forward_args: Any = None,
+    *,
+    step_size: int | None = None,
+    perturber: Perturber | None = None,
+    return_curves: bool = False,
+    **settings: Any,
+) -> Any:
+    """The area under the output as the most relevant pixels are put in; high is good.
+
+    Arguments and result as of :func:`deletion`, but that ``perturber=None`` begins from the blurred
+    image, and curves go from nothing put in to the whole image.
+
+    Args:
+        step_size: as of :func:`deletion`.
+
+    Example:
+        >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+        >>> f, black = lambda x: x.sum((1, 2, 3)), SolidColor(0.0)
+        >>> insertion(f, images, images, step_size=1, perturber=black)
+        tensor([3.6667])
+    """
+    perturber = perturber or Transformed(blur, sigma=INSERTION_BLUR)
+    run = Run(forward_func, inputs, target, additional_forward_args, perturber, **settings)
+    # To put in the most relevant first is to remove it last.
+    curves = run.outputs(
+        [
+            removal(
+                [relevance.argsort(stable=True, descending=True).flip(0)], len(relevance) - cuts
+            )
+            for relevance, cuts in _in_steps(attributions, run.images, step_size)
+        ]
+    )
+    return (_area(curves), curves) if return_curves else _area(curves)
+
+
+def _in_steps(
+    attributions: Any, images: Tensor, step_size: int | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each image the relevance of its pixels, and how many each step has reached."""
+    relevances, _ = relevances_of(attributions, images, None)
+    size = images.shape[-1] if step_size is None else check_int(step_size, "step_size", minimum=1)
+    for relevance in relevances:
+        count = len(relevance)
+        cuts = torch.arange(0, count + size, size).clamp(max=count)
+        yield relevance, cuts
+
+
+def _area(curves: Tensor) -> Tensor:
+    return torch.trapezoid(curves, dim=1) / (curves.shape[1] - 1)
+
+
+METRICS = (
+    MetricSpec(
+        "deletion",
+        "Deletion",
+        "lower",
+        "area under the output while the most relevant pixels turn black",
+        deletion,
+        needs={MetricNeed.OUTPUT},
+        inner=Run,
+        words={"perturber": perturber_named},
+        source="Petsiuk et al., BMVC 2018",
+    ),
+    MetricSpec(
+        "insertion",
+        "Insertion",
+        "higher",
+        "area under the output while the most relevant pixels come back into a blurred image",
+        insertion,
+        needs={MetricNeed.OUTPUT},
+        inner=Run,
+        words={"perturber": perturber_named},
+        source="Petsiuk et al., BMVC 2018",
+    ),
+)
