@@ -5,6 +5,8 @@
 True
 """
 
+import time
+
 from captum_ext.explanation import explain
 from captum_ext.models import load_model
 from captum_ext.registry import (
@@ -17,6 +19,8 @@ from captum_ext.registry import (
 )
 
 __version__ = "0.1.0"
+#: When this process imported it: a file that has changed since may not be what runs.
+IMPORTED = time.time()
 
 __all__ = [
     "MethodSpec",

@@ -17,7 +17,7 @@ from captum_ext.models import Classifier
 from captum_ext.models.classifier import luminance
 from captum_ext.pictures.task import output_for
 from captum_ext.spec import MethodSpec, Need, Resolution
-from captum_ext.study.plan.digest import digest_of_model
+from captum_ext.study.plan.canonical import digest_of_model
 
 #: What may be asked for in place of a class.
 PREDICTED, LABEL = "predicted", "label"
