@@ -123,7 +123,8 @@ def is_written(code: CodeType, text: bytes) -> bool:
     """Whether code is what a part of a source text is compiled to.
 
     Example:
-        >>> is_written(compile("1 + x", "", "exec"), b"1 + x"), is_written(dis.dis.__code__, b"x")
+        >>> code = compile("1 + x", "", "exec", dont_inherit=True)
+        >>> is_written(code, b"1 + x"), is_written(code, b"2 + x")
         (True, False)
     """
     return digest_of_code(code) in _compiled(text)[1]
