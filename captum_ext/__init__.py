@@ -5,6 +5,7 @@
 True
 """
 
+import time
 from typing import TYPE_CHECKING
 
 from captum_ext.lazy import lazy_names
@@ -24,6 +25,8 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __version__ = "0.1.0"
+#: When this process imported it: a file that has changed since may not be what runs.
+IMPORTED = time.time()
 
 __all__ = [
     "MethodSpec",

@@ -68,7 +68,7 @@ class MethodSpec:
         promises_dummy: gives zero wherever the model is blind (the dummy axiom).
         max_features: features beyond which its cost is out of proportion; None: scales.
         deviations: checks of the contract that it is known to fail, each with the reason.
-        origin: the distribution that it comes from.
+        origin: the distribution that it comes from; default: the package of its class.
 
     Raises:
         ValueError: the name is not an identifier or the family is unknown.
@@ -97,12 +97,14 @@ class MethodSpec:
     promises_dummy: bool = False
     max_features: int | None = None
     deviations: Mapping[str, str] = field(default_factory=dict)
-    origin: str = "captum_ext"
+    origin: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.name)
         if self.family not in FAMILIES:
             raise ValueError(f"family must be one of {', '.join(FAMILIES)}; got {self.family!r}")
+        if not self.origin:
+            object.__setattr__(self, "origin", self.attribution.__module__.partition(".")[0])
         object.__setattr__(self, "needs", frozenset(Need(need) for need in self.needs))
 
     @property

@@ -90,6 +90,19 @@ def load_model(
     return classifier.to(where).eval()
 
 
+def factory_of(model: Any) -> Any:
+    """What ``"package.module:factory"`` names; anything else as it is.
+
+    Raises:
+        ValueError: a module or name that cannot be imported.
+
+    Example:
+        >>> factory_of("torch.nn:Identity") is nn.Identity
+        True
+    """
+    return import_object(model, "model") if isinstance(model, str) and _is_factory(model) else model
+
+
 def _is_factory(name: str) -> bool:
     return is_object_path(name) and name.split(":", maxsplit=1)[0] not in LIBRARIES
 
@@ -97,7 +110,7 @@ def _is_factory(name: str) -> bool:
 def _made(model: Any, weights: str) -> nn.Module:
     """The module that a factory gives, or that was given, with its weights."""
     name = _name_of(model)
-    factory = import_object(model, "model") if isinstance(model, str) else model
+    factory = factory_of(model)
     if isinstance(factory, nn.Module):
         if weights == NONE:
             raise ValueError("weights must be DEFAULT or a checkpoint where model is a module")

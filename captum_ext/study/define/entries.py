@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from captum_ext.choices import OUTPUTS
 from captum_ext.exam import make_model
 from captum_ext.metric_spec import METRIC_OUTPUTS, MetricNeed, MetricSpec
 from captum_ext.models import load_model
+from captum_ext.models.loading import factory_of
 from captum_ext.perturbation import Perturber
 from captum_ext.registry import as_metric, as_spec
 from captum_ext.spec import MethodSpec, Need
@@ -27,8 +27,6 @@ from captum_ext.study.plan.canonical import plain, source
 
 #: Settings that depend on the image: ``settings(aim, references)``.
 Settings = Mapping[str, Any] | Callable[[Aim, Tensor | None], Mapping[str, Any]]
-#: Distributions whose versions are in every key.
-_OURS = ("captum_ext", "captum")
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,15 @@ class ModelEntry:
     name: str
     load: Callable[[], StudyModel]
     given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def code(self) -> list[str]:
+        """The code that gives it: what loads it, and a factory that this is given."""
+        parts = [self.load]
+        if isinstance(self.load, partial):
+            parts = [self.load.func, *map(factory_of, self.load.args)]
+        made = [part for part in parts if callable(part) and not isinstance(part, nn.Module)]
+        return [source(part if hasattr(part, "__qualname__") else type(part)) for part in made]
 
     @classmethod
     def classifier(cls, model: Any, name: str | None = None, **settings: Any) -> ModelEntry:
@@ -183,11 +190,9 @@ class MethodEntry:
     def as_dict(self) -> dict[str, Any]:
         """All that it depends on, as plain values."""
         spec = self.spec
-        foreign = spec.origin not in _OURS
         return {
             "method": spec.name,
-            "class": source(spec.attribution) if foreign else spec.attribution.__qualname__,
-            "version": _version_of(spec.origin) if foreign else None,
+            "class": source(spec.attribution),
             "build": plain([spec.build, spec.defaults, spec.references]),
             "output": self.output,
             "baseline": self.baseline,
@@ -255,13 +260,6 @@ class MetricEntry:
         code = [known.function, known.inner, known.summary, known.defaults]
         return {
             "metric": known.name,
-            "measure": None if known.origin in _OURS else plain(code),
+            "measure": plain(code),
             "settings": plain(self.settings),
         }
-
-
-def _version_of(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

@@ -15,7 +15,7 @@ from captum_ext.exam import KnownModel, as_gray_levels
 from captum_ext.forward import Preprocessed
 from captum_ext.models import Classifier
 from captum_ext.spec import MethodSpec, Resolution
-from captum_ext.study.plan.digest import digest_of_model
+from captum_ext.study.plan.canonical import digest_of_model
 
 #: What may be asked for in place of a class.
 PREDICTED, LABEL = "predicted", "label"

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from captum_ext.checks import check_int
-from captum_ext.results import versions
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage, check_names
 from captum_ext.study.define.models import LABEL, PREDICTED
+from captum_ext.study.plan.code import DECISIVE, version_of
 
 #: References that are the other images of the study.
 OTHERS = "others"
 #: How many of the others each image is compared with.
 MOST_OTHERS = 6
-#: Packages whose versions decide what comes out.
-DECISIVE = ("captum_ext", "captum", "torch", "saliency", "scikit-image")
 
 
 @dataclass(frozen=True)
@@ -130,13 +127,11 @@ class Study:
         return image.label if self.target == LABEL and image.label is not None else self.target
 
 
-@lru_cache(maxsize=1)
 def decisive_versions() -> dict[str, str]:
-    """The versions that a cell's key has in it.
+    """The versions that a cell's key has in it, with digests of code that has none.
 
     Example:
         >>> sorted(decisive_versions())
         ['captum', 'captum_ext', 'saliency', 'scikit-image', 'torch']
     """
-    found = versions()
-    return {name: found[name] for name in DECISIVE}
+    return {name: version_of(name) for name in DECISIVE}

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def digest_of(*parts: Any) -> str:
@@ -43,25 +43,3 @@ def digest_of_tensor(tensor: Tensor) -> str:
     """
     values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return digest_of_bytes(f"{tuple(tensor.shape)} {tensor.dtype} ".encode(), values.data)
-
-
-def digest_of_model(model: nn.Module, *more: Any) -> str:
-    """32 hexadecimal digits of a model: its layers, its parameters and buffers.
-
-    What is not in its state or in what it prints of itself, as a changed ``forward()``, is not
-    seen.
-
-    Args:
-        model: the model.
-        more: plain values that its outputs depend on, too.
-
-    Example:
-        >>> digest_of_model(nn.ReLU()) == digest_of_model(nn.GELU())
-        False
-    """
-    state = {
-        name: digest_of_tensor(value)
-        for name, value in model.state_dict().items()
-        if isinstance(value, Tensor)
-    }
-    return digest_of(type(model).__name__, repr(model), state, *more)

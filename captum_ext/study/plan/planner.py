@@ -16,6 +16,8 @@ from captum_ext.study.define.entries import MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
 from captum_ext.study.define.models import PREDICTED, StudyExamModel, StudyModel
 from captum_ext.study.define.study import Study, decisive_versions
+from captum_ext.study.plan.canonical import source
+from captum_ext.study.plan.code import reread
 from captum_ext.study.plan.digest import digest_of, digest_of_bytes
 from captum_ext.study.plan.tasks import Cell, Plan, PlannedMethod, Task
 
@@ -47,6 +49,8 @@ def plan_of(study: Study, cache: StudyCache | None = None) -> Plan:
         >>> len(plan.cells), len(plan.tasks)
         (2, 2)
     """
+    # In a session of many studies, code may be loaded anew between two.
+    reread()
     planner = _Planner(study, cache or StudyCache())
     planner.look()
     cells: list[Cell] = []
@@ -70,6 +74,7 @@ class _Planner:
         self.versions = decisive_versions()
         self.notes: list[str] = []
         self.fingerprints: dict[str, str] = {}
+        self.code: dict[str, list[str]] = {}
         self.groups: dict[str, list[list[int]]] = {}
         self.digests = {image.name: image.digest() for image in study.images}
         self.references = dict(self.digests)
@@ -90,6 +95,7 @@ class _Planner:
         for entry in self.study.models:
             with _at(f"model {entry.name!r}"):
                 subject, self.fingerprints[entry.name] = self.cache.load(entry)
+                self.code[entry.name] = [*entry.code, source(type(subject))]
                 for target in {self.study.target_of(image) for image in self.study.images}:
                     if target != PREDICTED:
                         subject.index_of(target)
@@ -105,7 +111,7 @@ class _Planner:
         study = self.study
         image = study.images[number]
         place = (
-            *(self.fingerprints[model.name], self.digests[image.name]),
+            *(self.fingerprints[model.name], self.code[model.name], self.digests[image.name]),
             *(study.target_of(image), self.versions),
         )
         compared = self._compared(number)
@@ -165,7 +171,8 @@ class _Planner:
         study = self.study
         return {
             "models": [
-                {"name": name, "fingerprint": found} for name, found in self.fingerprints.items()
+                {"name": name, "fingerprint": found, "code": self.code[name]}
+                for name, found in self.fingerprints.items()
             ],
             "images": [{"name": name, "digest": found} for name, found in self.digests.items()],
             "methods": [{"name": entry.name} | entry.as_dict() for entry in study.methods],

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+#: A digest of code that has no version, behind its name.
+_CODE = r" code [0-9a-f]{16}"
+#: Or behind the version that it was.
+_DIGEST = _CODE + r'|\+[0-9a-f]{12}(?=")'
 
 
 def differences(there: Any, here: Any, place: str = "") -> Iterator[str]:
@@ -27,8 +33,26 @@ def differences(there: Any, here: Any, place: str = "") -> Iterator[str]:
             yield from differences(there.get(name), here.get(name), inner)
     elif _named(there) and _named(here):
         yield from _of_named(_by_name(there), _by_name(here), place)
+    elif there != here and _without(_DIGEST, there) == _without(_DIGEST, here):
+        yield f"{place} (its code has changed)"
     elif there != here:
         yield f"{place} ({_short(there)} there, {_short(here)} here)"
+
+
+def without_code(identity: Any) -> Any:
+    """An identity without the digests of methods', metrics' and models' code.
+
+    Of an edited method the cells have other keys, and the study is the same.
+
+    Example:
+        >>> without_code({"class": "mine.Method code 0123456789abcdef"})
+        {'class': 'mine.Method'}
+    """
+    return _without(_CODE, identity)
+
+
+def _without(pattern: str, value: Any) -> Any:
+    return json.loads(re.sub(pattern, "", json.dumps(value)))
 
 
 def _of_named(there: dict[str, Any], here: dict[str, Any], place: str) -> Iterator[str]:

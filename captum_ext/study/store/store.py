@@ -8,6 +8,7 @@ system takes back from the dead, tells whether it is alive.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,10 @@ from filelock import FileLock, Timeout
 
 from captum_ext.study.plan.tasks import Plan, Task
 from captum_ext.study.store.cells import ATTRIBUTIONS, CellResult, KeptAttribution
-from captum_ext.study.store.identity_differences import differences
+from captum_ext.study.store.identity_differences import differences, without_code
 from captum_ext.study.store.sqlite import FILE, FORMAT, check_format, connect, explained, is_made
+
+logger = logging.getLogger(__name__)
 
 _RESULT = tuple(each.name for each in fields(CellResult))
 _TABLES = f"""
@@ -91,38 +94,43 @@ class Store:
     def _prepare(self, plan: Plan, about: dict[str, Any], extend: bool) -> None:
         """Makes the tables, or makes sure that they are this study's."""
         # Before anything is written: what is refused stays as it is.
-        self._is_of(plan, extend)
+        self._changes(plan, extend)
         # Survives the death of any process; of the machine's, all but the last moments.
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         with self._writing():
             # PlannedMethod again: another process may have been at it.
-            if self._is_of(plan, extend):
+            changes = self._changes(plan, extend)
+            if changes == []:
                 # Titles and paths may have changed, which determine nothing.
                 self._database.execute("UPDATE study SET about = ?", (json.dumps(about),))
                 return
-            if not is_made(self._database):
+            if changes and not extend:
+                computed = "; ".join(changes)
+                logger.warning("out %r: computed again is %s", str(self.folder), computed)
+            if changes is None:
                 for statement in _TABLES.split(";"):
                     self._database.execute(statement)
             self._write_plan(plan, about)
 
-    def _is_of(self, plan: Plan, extend: bool) -> bool:
-        """Whether the tables are there and a study's own.
+    def _changes(self, plan: Plan, extend: bool) -> list[str] | None:
+        """What differs from the study that is there; None where there is none.
 
         Raises:
             ValueError: they are another one's, which is not to be extended.
         """
         if not is_made(self._database):
-            return False
+            return None
         check_format(self._database, self.folder)
         (there,) = self._database.execute("SELECT identity FROM study").fetchone()
-        found = list(differences(json.loads(there), json.loads(json.dumps(plan.identity))))
-        if found and not extend:
+        known, wanted = json.loads(there), json.loads(json.dumps(plan.identity))
+        found = list(differences(known, wanted))
+        if without_code(known) != without_code(wanted) and not extend:
             raise ValueError(
                 f"out {str(self.folder)!r} holds another study, which differs in "
                 f"{'; '.join(found)}. Take another folder, or extend this one (--extend)"
             )
-        return not found
+        return found
 
     def _write_plan(self, plan: Plan, about: dict[str, Any]) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")

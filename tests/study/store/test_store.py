@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from captum.attr import Attribution
 from pandas.api.types import is_numeric_dtype
 
 from captum_ext.cli import main
@@ -78,6 +79,35 @@ def test_other_versions_are_another_study(out, monkeypatch):
     monkeypatch.setattr(planner, "decisive_versions", lambda: versions)
     with pytest.raises(ValueError, match=r"versions\.torch \(.* there, \"99\" here\)"):
         run_study(small_study(), out)
+
+
+def test_an_edited_captum_ext_is_another_study(out, monkeypatch):
+    versions = planner.decisive_versions() | {"captum_ext": "0.1.0+0123456789ab"}
+    monkeypatch.setattr(planner, "decisive_versions", lambda: versions)
+    with pytest.raises(ValueError, match=r"versions\.captum_ext \(its code has changed\)"):
+        run_study(small_study(), out)
+
+
+def test_an_edited_method_is_computed_again_and_nothing_else(tmp_path, caplog):
+    """Until it is as it was: what was computed with it is there still."""
+    values = []
+    for power, n_computed in (("1", 4), ("8", 2), ("1", 0)):
+        scope = {"__name__": "__main__", "Attribution": Attribution}
+        exec(f"class Mine(Attribution):\n attribute = lambda self, x, target: x ** {power}", scope)
+        study = small_study(
+            methods=[MethodEntry(scope["Mine"]), MethodEntry("saliency")],
+            metrics=[MetricEntry("gini")],
+        )
+        computed = []
+        results = run_study(study, tmp_path, on_cell=computed.append)
+        assert len(computed) == n_computed
+        values.append(results.cells.set_index(["method", "image"])["value"].to_dict())
+    assert [record.getMessage() for record in caplog.records] == [
+        f"out '{tmp_path}': computed again is methods 'mine'.class (its code has changed)"
+    ] * 2
+    assert values[0] == values[2]
+    same = {name for name, value in values[0].items() if values[1][name] == value}
+    assert {method for method, _ in same} == {"saliency"}
 
 
 def test_another_study_is_one_line_of_the_command(folder, capsys):
