@@ -6,7 +6,6 @@ pictures, the exam, studies and metrics all stand on it.
 
 from __future__ import annotations
 
-import inspect
 import time
 import traceback
 import warnings
@@ -21,9 +20,17 @@ from torch import Tensor, nn
 
 from captum_ext.checks import as_tuple, check_choice, check_inputs, one_line
 from captum_ext.coerce import baselines_of, layer_of
-from captum_ext.forward import Evaluator, Passes, Remembered, count_passes, default_batch_size
+from captum_ext.forward import (
+    Passes,
+    Remembered,
+    count_passes,
+    default_batch_size,
+    predicted_target,
+)
+from captum_ext.outputs import with_output
 from captum_ext.randomness import global_seed
-from captum_ext.spec import MethodSpec, Need, Resolution
+from captum_ext.signatures import accepted_arguments
+from captum_ext.spec import MethodSpec, Resolution
 from captum_ext.targets import check_target, clear_target_errors, plain_target
 
 ZERO = "zero everywhere"
@@ -134,7 +141,7 @@ def ask(
     spared = shared.spared if shared is not None else 0.0
     start = time.perf_counter()
     try:
-        module, answer.output = with_output(spec, model, request, shared)
+        module, answer.output = with_output(spec, model, request.output, request.has_logit, shared)
         problem = spec.problem_with(module, layer_of(model, request.layer)) or _too_large(
             spec, example, request
         )
@@ -153,67 +160,6 @@ def ask(
     if shared is not None:
         answer.seconds += shared.spared - spared
     return answer
-
-
-def only_runs(spec: MethodSpec) -> bool:
-    """Whether a method only runs the model, forward and as a whole.
-
-    Example:
-        >>> from captum_ext import get_method
-        >>> only_runs(get_method("occlusion")), only_runs(get_method("saliency"))
-        (True, False)
-    """
-    return not spec.needs & {Need.GRADIENTS, Need.MODULE, Need.LAYER}
-
-
-def output_for(spec: MethodSpec, output: str) -> str:
-    """Which output of a model that gives logits a method explains.
-
-    Args:
-        spec: the method; one that is defined on one output explains that.
-        output: one of :data:`captum_ext.choices.OUTPUTS`.
-
-    Example:
-        >>> from captum_ext import get_method
-        >>> output_for(get_method("occlusion"), "auto"), output_for(get_method("pda"), "logit")
-        ('probability', 'probability')
-    """
-    if Need.PROBABILITIES in spec.needs:
-        return "probability"
-    if Need.LOGITS in spec.needs:
-        return "logit"
-    if output != "auto":
-        return output
-    return "probability" if only_runs(spec) else "logit"
-
-
-def with_output(
-    spec: MethodSpec, model: Any, request: Request, shared: Remembered | None = None
-) -> tuple[Any, str]:
-    """The model as a method sees it, and which output it then gives.
-
-    A model that has a method ``with_output()`` itself, as those of the exam have, is explained by
-    the output that it gives; a method that is defined on another output gets that one.
-
-    Args:
-        spec, model, request, shared: as of :func:`ask`.
-
-    Example:
-        >>> from captum_ext import get_method
-        >>> model, request = nn.Linear(2, 3), Request(output="auto")
-        >>> with_output(get_method("occlusion"), model, request)[1]
-        'probability'
-    """
-    source = shared if shared is not None and only_runs(spec) else model
-    if request.output is None:
-        return source, ""
-    if hasattr(model, "with_output"):
-        output = output_for(spec, model.output)
-        return (source if output == model.output else model.with_output(output)), output
-    output = output_for(spec, request.output) if request.has_logit else "probability"
-    if output == "probability" and request.has_logit:
-        source = nn.Sequential(source, nn.Softmax(dim=1)).eval()
-    return source, output
 
 
 def chosen_settings(
@@ -310,61 +256,6 @@ _ROUTINE_WARNINGS = (
     r"\s*(Input Tensor \d+ did not already require gradients|Setting (forward, )?backward hooks"
     r"|You are providing multiple inputs for Lime|Converting a tensor with requires_grad)"
 )
-
-
-def accepted_arguments(attribution: Attribution) -> tuple[set[str], bool]:
-    """The names of the arguments of ``attribute()``, and whether it takes any other too.
-
-    What it hands on to the method that it inherits from, or is made of, counts.
-
-    Example:
-        >>> from captum.attr import NoiseTunnel, Saliency
-        >>> "abs" in accepted_arguments(NoiseTunnel(Saliency(lambda x: x)))[0]
-        True
-    """
-    names: set[str] = set()
-    takes_any = False
-    for kind in type(attribution).__mro__:
-        if not callable(kind.__dict__.get("attribute")):
-            continue
-        parameters = inspect.signature(kind.__dict__["attribute"]).parameters.values()
-        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self"}
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        if not takes_any:
-            break
-    inner = getattr(attribution, "attribution_method", None)
-    if takes_any and isinstance(inner, Attribution):
-        more, takes_any = accepted_arguments(inner)
-        names |= more
-    return names, takes_any
-
-
-def predicted_target(
-    model: Callable[..., Any], inputs: tuple[Tensor, ...], additional_forward_args: Any = None
-) -> Any:
-    """The target where none is given: each example's highest output ``[B]``.
-
-    Returns:
-        None where the model returns one score for each example.
-
-    Raises:
-        ValueError: outputs of more than two dimensions.
-
-    Example:
-        >>> import torch
-        >>> predicted_target(nn.Identity(), (torch.tensor([[0.2, 0.8]]),))
-        tensor([1])
-    """
-    evaluator = Evaluator(model, additional_forward_args=additional_forward_args)
-    outputs = evaluator(inputs, lambda examples, _: tuple(x[examples] for x in inputs), 1)[:, 0]
-    if outputs.dim() == 1:
-        return None
-    if outputs.dim() == 2:
-        return outputs.argmax(1)
-    raise ValueError(
-        "target must be given for a model whose output has more than two dimensions; its shape is "
-        f"{tuple(outputs.shape)}"
-    )
 
 
 def _too_large(spec: MethodSpec, example: Any, request: Request) -> str | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from captum.attr import Attribution
+
 #: The start of an argument's description: ``name:``, ``a, b:`` or ``name (type):``.
 _ENTRY = re.compile(r"\*{0,2}(\w+(?:,\s+\*{0,2}\w+)*)\s*(?:\((.*?)\))?\s*:(?!:)\s+(.*)", re.DOTALL)
 _ROLE = re.compile(r":\w+:`~?([^`]*)`")
@@ -145,3 +147,30 @@ def _described(function: Callable[..., Any]) -> Iterator[tuple[str, str, str]]:
             about = _ROLE.sub(r"\1", _SENTENCE_END.split(about)[0]).replace("`", "")
             for name in names.split(","):
                 yield name.strip(" *"), kind or "", about.rstrip(".")
+
+
+def accepted_arguments(attribution: Attribution) -> tuple[set[str], bool]:
+    """The names of the arguments of ``attribute()``, and whether it takes any other too.
+
+    What it hands on to the method that it inherits from, or is made of, counts.
+
+    Example:
+        >>> from captum.attr import NoiseTunnel, Saliency
+        >>> "abs" in accepted_arguments(NoiseTunnel(Saliency(lambda x: x)))[0]
+        True
+    """
+    names: set[str] = set()
+    takes_any = False
+    for kind in type(attribution).__mro__:
+        if not callable(kind.__dict__.get("attribute")):
+            continue
+        parameters = inspect.signature(kind.__dict__["attribute"]).parameters.values()
+        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - {"self"}
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        if not takes_any:
+            break
+    inner = getattr(attribution, "attribution_method", None)
+    if takes_any and isinstance(inner, Attribution):
+        more, takes_any = accepted_arguments(inner)
+        names |= more
+    return names, takes_any

@@ -14,7 +14,6 @@ from saliency.core.base import CoreSaliency
 from torch import Tensor
 
 from captum_ext import MethodSpec, Need, explain
-from captum_ext.asking import accepted_arguments
 from captum_ext.call_model import (
     CallModelFunction,
     TorchCallModel,
@@ -23,6 +22,7 @@ from captum_ext.call_model import (
     forward_func,
 )
 from captum_ext.registry import as_spec
+from captum_ext.signatures import accepted_arguments
 
 
 class FromCaptum(CoreSaliency):  # type: ignore[misc]

@@ -6,9 +6,10 @@ from captum.attr import Attribution, Saliency
 from torch import nn
 
 from captum_ext import MethodSpec, explain, get_method, load_model
-from captum_ext.asking import NOISE, NOT_FINITE, ZERO, Request, ask, with_output
+from captum_ext.asking import NOISE, NOT_FINITE, ZERO, Request, ask
 from captum_ext.exam import make_model
 from captum_ext.forward import Passes, Remembered
+from captum_ext.outputs import with_output
 from captum_ext.pictures import explain_picture
 
 
@@ -100,14 +101,15 @@ def test_lists_are_tuples_and_a_window_may_be_one_number(model, image):
 
 
 def test_which_output_is_explained_follows_from_the_method(model):
-    request = Request(output="auto")
-    assert with_output(get_method("occlusion"), model, request)[1] == "probability"
-    assert with_output(get_method("saliency"), model, request) == (model, "logit")
-    given = Request(output="auto", has_logit=False)
-    assert with_output(get_method("saliency"), model, given) == (model, "probability")
+    assert with_output(get_method("occlusion"), model, "auto")[1] == "probability"
+    assert with_output(get_method("saliency"), model, "auto") == (model, "logit")
+    assert with_output(get_method("saliency"), model, "auto", has_logit=False) == (
+        model,
+        "probability",
+    )
     exam = make_model("center_pixel", size=5)
-    assert with_output(get_method("occlusion"), exam, request) == (exam, "probability")
-    assert with_output(get_method("lrp_z"), exam, request)[1] == "logit"
+    assert with_output(get_method("occlusion"), exam, "auto") == (exam, "probability")
+    assert with_output(get_method("lrp_z"), exam, "auto")[1] == "logit"
 
 
 def test_passes_count_what_was_asked_and_what_was_computed(model, image):

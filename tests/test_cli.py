@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from captum_ext import exam, methods
-from captum_ext.asking import accepted_arguments
 from captum_ext.cli import main
 from captum_ext.registry import metrics
+from captum_ext.signatures import accepted_arguments
 from captum_ext.study import read_results
 from tests.study.conftest import network as convolutional
 from tests.study.conftest import write_study

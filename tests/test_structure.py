@@ -27,7 +27,7 @@ FLOORS = (
     ("attr",),
     ("builtins",),
     ("registry",),
-    ("coerce",),
+    ("coerce", "outputs"),
     ("asking",),
     ("explanation", "readme"),
     ("visualize", "testing", "metrics"),

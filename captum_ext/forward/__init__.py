@@ -16,6 +16,7 @@ from captum_ext.forward.batches import (
 from captum_ext.forward.evaluator import Evaluator, Perturb, Rows
 from captum_ext.forward.normalization import Normalize, Preprocessed
 from captum_ext.forward.output_cache import Remembered
+from captum_ext.forward.prediction import predicted_target
 from captum_ext.forward.shortcut.lazy_rows import Example, LazyRows, Once, PatchedRows, join
 from captum_ext.passes import Passes, count_passes
 
@@ -36,5 +37,6 @@ __all__ = [
     "count_passes",
     "default_batch_size",
     "join",
+    "predicted_target",
     "rows_per_call",
 ]

@@ -10,7 +10,7 @@ import torch
 from captum.attr import Attribution
 from torch import Tensor
 
-from captum_ext.asking import Request, predicted_target, run_method
+from captum_ext.asking import Request, run_method
 from captum_ext.checks import (
     as_tuple,
     check_differentiable,
@@ -18,6 +18,7 @@ from captum_ext.checks import (
     check_inputs,
     precise,
 )
+from captum_ext.forward import predicted_target
 from captum_ext.randomness import global_seed
 from captum_ext.registry import as_spec
 from captum_ext.spec import MethodSpec

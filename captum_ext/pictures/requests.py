@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from captum_ext.asking import Request, accepted_arguments
+from captum_ext.asking import Request
 from captum_ext.baselines import BASELINES
 from captum_ext.checks import check_choice
 from captum_ext.models import Classifier
+from captum_ext.signatures import accepted_arguments
 from captum_ext.spec import MethodSpec
 
 

@@ -9,8 +9,8 @@ import torch
 from captum.attr import Attribution
 from torch import Tensor, nn
 
-from captum_ext.asking import accepted_arguments
 from captum_ext.randomness import global_seed
+from captum_ext.signatures import accepted_arguments
 from captum_ext.spec import MethodSpec, Need
 
 BATCH, SIZE, CLASSES = 3, 6, 4

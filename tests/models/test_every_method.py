@@ -8,10 +8,10 @@ import torchvision
 from torch import nn
 
 from captum_ext import Need, explain, get_method, load_model, methods
-from captum_ext.asking import accepted_arguments
 from captum_ext.coerce import layer_of
 from captum_ext.image_files import read_image
 from captum_ext.perturbation import grid_masks
+from captum_ext.signatures import accepted_arguments
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from captum_ext.analysis.results import MetricFacts
-from captum_ext.asking import accepted_arguments
 from captum_ext.attr import GeneticIPHA, SegmentPerturbation
 from captum_ext.baselines import BASELINES, RANDOM
 from captum_ext.checks import check_choice
@@ -21,6 +20,7 @@ from captum_ext.models import load_model
 from captum_ext.models.loading import factory_of
 from captum_ext.perturbation import Perturber
 from captum_ext.registry import as_metric, as_spec
+from captum_ext.signatures import accepted_arguments
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.study.define.models import Aim, StudyClassifier, StudyExamModel, StudyModel
 from captum_ext.study.plan.canonical import plain, source

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_ext.asking import Request, with_output
 from captum_ext.coerce import layer_of
 from captum_ext.exam import KnownModel, as_gray_levels
 from captum_ext.forward import Preprocessed
 from captum_ext.models import Classifier
+from captum_ext.outputs import with_output
 from captum_ext.spec import MethodSpec, Resolution
 from captum_ext.study.plan.canonical import digest_of_model
 
@@ -85,7 +85,7 @@ class StudyModel(ABC):
 
     def fitting(self, spec: MethodSpec) -> nn.Module:
         """The model with an output that a method can explain."""
-        module, _ = with_output(spec, self.model, Request(output="auto", has_logit=False))
+        module, _ = with_output(spec, self.model, "auto", has_logit=False)
         return module
 
     def explained(self, spec: MethodSpec, aim: Aim, output: str) -> tuple[nn.Module, str]:
@@ -96,8 +96,7 @@ class StudyModel(ABC):
             aim: what is explained.
             output: one of :data:`captum_ext.choices.OUTPUTS`.
         """
-        request = Request(output=output, has_logit=aim.has_logit)
-        module, output = with_output(spec, self.model, request)
+        module, output = with_output(spec, self.model, output, aim.has_logit)
         return module, output
 
     @abstractmethod

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import captum_ext
+from captum_ext.metric_spec import MetricSpec
 from captum_ext.study import MethodEntry, MetricEntry, ModelEntry, plan_of
 from captum_ext.study.plan.canonical import CODE, digest_of_model, source
 from captum_ext.study.plan.code import reread, version_of
-from captum_ext.study.run.metric_context import StudyMetric
 from tests.study.conftest import ROOT, small_study
 
 FILES = {
@@ -31,7 +31,7 @@ class Mine(Attribution):
 """,
     "helpers.py": "from mine import deeper\ndef power(x, n): return 1 * deeper.once(x) ** n\n",
     "deeper.py": "def once(x): return 1 * x\n",
-    "metrics.py": "def total(question, settings): return question.attribution.sum() + 1\n",
+    "metrics.py": "def total(question): return question.attribution.sum() + 1\n",
     "models.py": """
 import torch
 class Net(torch.nn.Module):
@@ -80,7 +80,8 @@ class Package:
 
     def keys(self):
         """The keys of a study's cells of one method, metric and model, with and without it."""
-        metric = StudyMetric("total", "", "none", "", self.load("metrics").total)
+        total = self.load("metrics").total
+        metric = MetricSpec("total", "", "none", "", total, needs={"context"})
         parts = {
             "methods": [MethodEntry(self.load("methods").Mine)],
             "metrics": [MetricEntry(metric)],
