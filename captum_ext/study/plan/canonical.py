@@ -105,7 +105,8 @@ class _Reader:
         if isinstance(value, _ARRAYS):
             return self._digest(value)
         if isinstance(value, ModuleType):
-            return f"{value.__name__}{CODE}{digest_of_module(value.__name__)}"
+            text = _text_of(value.__name__)
+            return f"{value.__name__}{CODE}{text[:16]}" if text else value.__name__
         return self._callable(value) if callable(value) else self._object(value)
 
     def told(self, value: Any) -> Any:
