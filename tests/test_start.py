@@ -8,6 +8,7 @@ import pytest
 
 from captum_ext import baselines, choices, exam, study
 from captum_ext.cli import main
+from captum_ext.registry import exam_models
 from captum_ext.study import read_results, run_study
 from tests.study.conftest import small_study
 from tests.test_structure import BLOCKED, ROOT
@@ -72,7 +73,8 @@ def test_the_report_and_the_table_need_no_torch(tmp_path):
 
 def test_lists_of_choices_are_those_of_what_they_name():
     assert tuple(baselines.BASELINES) == choices.BASELINES
-    assert tuple(exam.MODELS) == choices.EXAM_MODELS
+    ours = tuple(spec.name for spec in exam_models() if spec.origin == "captum_ext")
+    assert ours == choices.EXAM_MODELS
     assert tuple(exam.known_model.HEADS) == choices.EXAM_OUTPUTS
 
 

@@ -235,7 +235,8 @@ INTERRUPTED = (
     FORKED
     + """
 from contextlib import redirect_stderr
-from captum_ext.cli import main, study
+from captum_ext import study
+from captum_ext.cli import main
 
 run = study.run_study
 
@@ -271,7 +272,8 @@ EARLY = (
     FORKED
     + """
 from contextlib import redirect_stderr
-from captum_ext.cli import main, study
+from captum_ext import study
+from captum_ext.cli import main
 
 plan_of = study.plan_of
 
