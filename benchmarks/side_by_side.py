@@ -112,7 +112,7 @@ def parser_of(doc: str | None, out: str, size: int | None = 224) -> argparse.Arg
 
 
 def as_settings(args: argparse.Namespace) -> dict[str, str]:
-    """How a study was asked for, for its report."""
+    """The arguments of a study, for its report."""
     return {name: str(value) for name, value in vars(args).items()}
 
 

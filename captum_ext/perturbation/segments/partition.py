@@ -62,7 +62,7 @@ def partition(
             [None if mask is None else mask[number] for mask in masks],
             number,
         )
-        # The same segments again take no memory of their own.
+        # Reuse the tensors of equal segments to save memory.
         segments = tuple(
             old if old is not None and new.same_as(old) else new
             for new, old in zip(found, before, strict=True)

@@ -2,7 +2,7 @@
 
 ``sampler(n_segments, n_samples, generator)`` gives samples ``[N, S]`` of bool: True keeps the
 segment, False perturbs it. With ``n_samples=None`` a sampler takes as many as suit it; one that has
-a number of its own says so by ``decides_count``.
+its own number of samples sets ``decides_count``.
 
 After Pihlgren and Främling, 2024 (arXiv 2409.04116). Their sampler of probabilities keeps a segment
 with ``1 - p``; here it keeps it with ``p``.
@@ -91,7 +91,9 @@ class SampleProbabilitySampler:
         unknown = sorted(set(settings) - set(defaults))
         if unknown:
             known = f"; it takes {', '.join(defaults)}" if defaults else ""
-            raise TypeError(f"the {distribution} distribution takes no {', '.join(unknown)}{known}")
+            raise TypeError(
+                f"the {distribution} distribution has no argument {', '.join(unknown)}{known}"
+            )
         self.inverse = inverse
         self.settings = {
             name: check_number(value, name, **({} if name == "loc" else _POSITIVE))
