@@ -1,4 +1,4 @@
-"""Methods side by side on photographs: what benchmarks that run a study share."""
+"""Methods side by side on photographs: shared parts of the benchmarks that run a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The genetic search of masks: its share of the time, and the plain way."""
+"""The genetic search of masks: its share of the time, and a plain implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a marginal is: the interface."""
+"""The interface of marginals."""
 
 from __future__ import annotations
 

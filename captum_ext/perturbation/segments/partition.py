@@ -1,4 +1,4 @@
-"""The segments of a batch, and which columns of the samples they are."""
+"""The segments of a batch, and their columns in the samples."""
 
 from __future__ import annotations
 
@@ -117,6 +117,6 @@ def _found(segmenter: Segmenter, image: Tensor, number: int) -> Segments:
     if len(segments) < 2:
         raise ValueError(
             f"segmenter must find at least 2 segments; {segmenter} found one in example {number}: "
-            "give it other settings, or a feature_mask"
+            "change its settings, or pass a feature_mask"
         )
     return segments

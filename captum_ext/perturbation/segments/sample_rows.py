@@ -1,4 +1,4 @@
-"""Examples with their segments and samples: what is perturbed, and what the outputs then say."""
+"""Examples with their segments and samples: perturbed rows, and scores from their outputs."""
 
 from __future__ import annotations
 

@@ -174,8 +174,8 @@ class SingleFeatureSampler:
         samples = torch.cat(rows)
         if n_samples is not None and n_samples != len(samples):
             raise ValueError(
-                f"n_samples must be {len(samples)} for {n_segments} segments, or None: each "
-                f"segment has its turn; got {n_samples}"
+                f"n_samples must be {len(samples)} for {n_segments} segments, or None: one "
+                f"sample for each segment; got {n_samples}"
             )
         return samples
 
