@@ -1,4 +1,4 @@
-"""Which method to take where none is asked for: all registered ones, at equal cost.
+"""Compare all registered methods at equal cost, to choose the default method.
 
     python -m benchmarks.default_method --images FOLDER [--model squeezenet1_0]
         [--weights imagenet] [--size 224] [--passes 500] [--workers N] [--out default_method]

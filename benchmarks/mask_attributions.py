@@ -1,4 +1,4 @@
-"""What a genetic search of masks attributes, beside RISE and Occlusion at equal evaluations.
+"""Attributions of a genetic mask search, RISE and Occlusion at an equal number of evaluations.
 
     python -m benchmarks.mask_attributions [--images SOURCE ...] [--model squeezenet1_0]
         [--weights imagenet] [--evaluations 3000] [--workers N] [--out mask_attributions]

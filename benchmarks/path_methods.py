@@ -5,7 +5,7 @@
 
 Integrated Gradients (from black), Expected Gradients (from the references), Guided IG (from black),
 Blur IG and IG2 (to the references) explain each photograph's highest logit. References are other
-photographs, as many as asked for, that the model puts into another class. Written to the output
+photographs, as many as requested, that the model puts into another class. Written to the output
 folder: ``path_methods.png``, the heat maps as PAIR draws them (sum of magnitudes over the channels,
 brightest at the 99th percentile); ``path_methods.csv``; ``report.html``; and ``study.sqlite``, with
 which an interrupted run goes on.

@@ -1,4 +1,4 @@
-"""Methods side by side on photographs: what benchmarks that run a study share."""
+"""Methods side by side on photographs: shared parts of the benchmarks that run a study."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def parser_of(doc: str | None, out: str, size: int | None = 224) -> argparse.Arg
 
 
 def as_settings(args: argparse.Namespace) -> dict[str, str]:
-    """How a study was asked for, for its report."""
+    """The arguments of a study, for its report."""
     return {name: str(value) for name, value in vars(args).items()}
 
 

@@ -1,4 +1,4 @@
-"""What benchmarks share that run a study: arguments, and the run, which goes on after a stop."""
+"""Arguments and the resumable run, shared by the benchmarks that run a study."""
 
 from __future__ import annotations
 

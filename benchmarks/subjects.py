@@ -79,7 +79,7 @@ def at_least(minimum: int) -> Callable[[str], int]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What :func:`photograph` and :func:`load_model` are to be told, as command line arguments."""
+    """The command line arguments for :func:`photograph` and :func:`load_model`."""
     parser.add_argument(
         "--images",
         nargs="+",

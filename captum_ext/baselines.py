@@ -208,7 +208,7 @@ def make_baselines(name: str, inputs: Any, **settings: Any) -> Any:
         name: a key of :data:`BASELINES`.
         inputs: a tensor ``[B, C, ...]`` or a tuple of them.
         settings: ``mean``, ``std``, ``normalized``, ``generator``, ``n``, ``sigma``; those that the
-            baseline has no use for are left out.
+            baseline does not take are ignored.
 
     Raises:
         ValueError: an unknown name.
@@ -222,7 +222,7 @@ def make_baselines(name: str, inputs: Any, **settings: Any) -> Any:
     known = {key for each in BASELINES.values() for key in signature(each).parameters}
     unknown = sorted(set(settings) - known)
     if unknown:
-        raise TypeError(f"no baseline takes {', '.join(unknown)}")
+        raise TypeError(f"no baseline has an argument {', '.join(unknown)}")
     used = signature(function).parameters
     settings = {key: value for key, value in settings.items() if key in used}
     if isinstance(inputs, tuple):

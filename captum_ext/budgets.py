@@ -2,7 +2,7 @@
 
 Passes are those of one example and one target, forward and backward together, as
 :func:`captum_ext.forward.count_passes` counts them for a batch of one. What a method computes
-beside its heat map, as a convergence delta, comes on top.
+beside its heat map, such as a convergence delta, is not included.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _number(count: Count, call: Call) -> int:
 
 
 class Budget(ABC):
-    """What a method costs, and how to make it cost less or more."""
+    """The cost of a method, and the arguments that change it."""
 
     @abstractmethod
     def cost(self, call: Call) -> int:
@@ -92,7 +92,7 @@ class Budget(ABC):
 
 @dataclass(frozen=True)
 class Fixed(Budget):
-    """A method without a choice.
+    """A method whose cost is fixed.
 
     Args:
         passes: that it takes.

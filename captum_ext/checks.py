@@ -1,7 +1,7 @@
-"""Checks of arguments, made once and before the model runs: of tensors here, beside those of plain
-values, which :mod:`captum_ext.value_checks` has.
+"""Checks of tensor arguments, done once before the model runs.
 
-Every error names the argument, says what was given and what is allowed.
+:mod:`captum_ext.value_checks` checks plain values.
+Every error names the argument, the given value and the allowed values.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def precise(x: Tensor) -> torch.dtype:
 
 
 def check_forward_func(forward_func: Any) -> None:
-    """Refuses what is no model.
+    """Raise an error unless ``forward_func`` is callable.
 
     Raises:
         TypeError: neither a module nor a function.
@@ -64,7 +64,7 @@ def check_forward_func(forward_func: Any) -> None:
 
 
 def check_inputs(inputs: Any, name: str = "inputs") -> tuple[Tensor, ...]:
-    """The tensors of ``inputs`` as a tuple, known to be non-empty, aligned and finite.
+    """Return ``inputs`` as a tuple; check that all are non-empty, aligned and finite.
 
     Args:
         inputs: a tensor ``[B, ...]`` or a non-empty tuple of tensors with the same ``B >= 1``.
@@ -130,7 +130,7 @@ def check_baselines(baselines: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor,
     given = (0,) * len(inputs) if baselines is None else as_tuple(baselines)
     if len(given) != len(inputs):
         raise ValueError(
-            f"baselines must hold one for each of the {len(inputs)} inputs; got {len(given)}"
+            f"baselines must hold one value for each of the {len(inputs)} inputs; got {len(given)}"
         )
     return tuple(_check_baseline(value, x) for value, x in zip(given, inputs, strict=True))
 
@@ -195,14 +195,16 @@ def check_references(baselines: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor
             )
         check_inputs(sets, "baselines")
         references.append(sets.to(x))
-    counts = [each.shape[1] for each in references]
+    counts = [reference.shape[1] for reference in references]
     if len(set(counts)) > 1:
-        raise ValueError(f"baselines must hold as many references for each input; got {counts}")
+        raise ValueError(
+            f"baselines must hold the same number of references for each input; got {counts}"
+        )
     return tuple(references)
 
 
 def check_differentiable(tensors: tuple[Tensor, ...], name: str = "inputs") -> None:
-    """Refuses tensors that no gradient can be taken with respect to.
+    """Raise an error for tensors that cannot have a gradient.
 
     Raises:
         TypeError: not of a floating-point dtype.

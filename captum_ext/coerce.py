@@ -1,4 +1,4 @@
-"""What is asked for in a picture's words, as the tensors and modules that methods take."""
+"""Convert paths, pictures and names to the tensors and modules that methods take."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from captum_ext.image_files import find_images, read_image
 from captum_ext.models import Classifier, choose_device, load_model
 from captum_ext.spec import MethodSpec
 
-#: What a picture may be given as, beside tensors.
+#: The types of a picture, beside tensors.
 PICTURES = (str, Path, Image.Image, np.ndarray)
 
 
 def model_of(
     model: str | Callable[..., Any], device: str | torch.device | None
 ) -> Callable[..., Any]:
-    """The model of a name, or the given one, where it shall be."""
+    """Load a model by name, or move the given one to ``device``."""
     if isinstance(model, str):
         return load_model(model, device="auto" if device is None else device)
     if device is not None and isinstance(model, nn.Module):
@@ -34,17 +34,17 @@ def model_of(
 
 
 def inputs_of(model: Callable[..., Any], inputs: Any) -> Any:
-    """What the model sees of a picture, ``[1, 3, h, w]``; tensors are as they are."""
+    """Convert a picture to the model's input ``[1, 3, h, w]``; return tensors unchanged."""
     if not isinstance(inputs, PICTURES):
         return inputs
     return _classifier(model, "inputs").see(read_image(inputs))
 
 
 def references_of(model: Callable[..., Any], references: Any) -> Any:
-    """What the model sees of a folder's pictures, ``[R, 3, h, w]``; tensors are as they are.
+    """Convert a folder's pictures to inputs ``[R, 3, h, w]``; return tensors unchanged.
 
     Args:
-        model: of :func:`captum_ext.load_model`, where it is a folder.
+        model: from :func:`captum_ext.load_model`, unless ``references`` are tensors.
         references: a folder, a picture's path, or a list of them; or tensors.
 
     Raises:
@@ -57,14 +57,14 @@ def references_of(model: Callable[..., Any], references: Any) -> Any:
 
 
 def target_of(model: Callable[..., Any], target: Any) -> Any:
-    """The number of a class that is given by its name."""
+    """Return the index of a class name; return any other target unchanged."""
     return _classifier(model, "target").index_of(target) if isinstance(target, str) else target
 
 
 def layer_of(model: Callable[..., Any], layer: nn.Module | str | None) -> nn.Module | None:
-    """The layer of a name, as ``model.named_modules()`` has it.
+    """Return the layer with this name in ``model.named_modules()``.
 
-    A model that :func:`captum_ext.load_model` has wrapped is known by the names inside.
+    In a model that :func:`captum_ext.load_model` wrapped, use the names of the inner model.
 
     Raises:
         ValueError: no such layer; the message suggests the nearest name.
@@ -78,7 +78,7 @@ def layer_of(model: Callable[..., Any], layer: nn.Module | str | None) -> nn.Mod
     layers: dict[str, nn.Module] = {}
     module: Any = model
     while isinstance(module, nn.Module):
-        layers = {name: each for name, each in module.named_modules() if name} | layers
+        layers = {name: child for name, child in module.named_modules() if name} | layers
         module = getattr(module, "model", None)
     return layers[check_choice(layer, "layer", layers)]
 
@@ -86,7 +86,7 @@ def layer_of(model: Callable[..., Any], layer: nn.Module | str | None) -> nn.Mod
 def baselines_of(
     name: str, spec: MethodSpec, model: Callable[..., Any], inputs: tuple[Tensor, ...], seed: int
 ) -> tuple[Tensor, ...]:
-    """The baselines of a name for images ``[B, 3, H, W]`` in [0, 1].
+    """Make the named baselines for images ``[B, 3, H, W]`` in [0, 1].
 
     Raises:
         ValueError: an unknown name, or a method that compares with other images.
@@ -95,17 +95,18 @@ def baselines_of(
         raise ValueError(
             f"baselines of {spec.name} must be examples of other images; got the name {name!r}"
         )
-    own: dict[str, Any] = {}
+    statistics: dict[str, Any] = {}
     if isinstance(model, Preprocessed):
-        own = {"mean": model.normalize.mean.flatten(), "std": model.normalize.std.flatten()}
-    made: tuple[Tensor, ...] = make_baselines(name, inputs, generator=seed, **own)
-    return made
+        normalize = model.normalize
+        statistics = {"mean": normalize.mean.flatten(), "std": normalize.std.flatten()}
+    baselines: tuple[Tensor, ...] = make_baselines(name, inputs, generator=seed, **statistics)
+    return baselines
 
 
 def _classifier(model: Callable[..., Any], name: str) -> Classifier:
     if not isinstance(model, Classifier):
         raise TypeError(
-            f"{name} must be given as tensors and numbers for a model that is not of load_model(); "
+            f"{name} must be tensors or numbers unless the model comes from load_model(); "
             f"got a {type(model).__name__}"
         )
     return model

@@ -121,12 +121,12 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
     """
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
-    found: dict[str | Path, str | Path] = {}
+    unique: dict[str | Path, str | Path] = {}
     for source in sources:
         for image in _images_of(source):
             named = isinstance(image, str) and image in EMBEDDED
-            found.setdefault(image if named else Path(image).resolve(), image)
-    return list(found.values())
+            unique.setdefault(image if named else Path(image).resolve(), image)
+    return list(unique.values())
 
 
 def _images_of(source: str | Path) -> list[str | Path]:

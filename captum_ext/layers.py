@@ -1,4 +1,4 @@
-"""Looking into a model: what passes a layer, and how the input moves it."""
+"""Access to the layers of a model: their inputs, outputs and gradients."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ class Tap:
 
     @property
     def values(self) -> Tensor:
-        """What was caught, with its graph.
+        """The caught tensor, with its graph.
 
         Raises:
-            ValueError: the layer did not run, or what passes it is not a tensor.
+            ValueError: the layer did not run.
+            TypeError: the layer's value is not a tensor.
         """
         if self._caught is _NOTHING:
             raise ValueError(
-                "layer must be one that the model runs (a module of its own can be given as a "
-                f"function: its forward); the forward pass never reaches {self.layer}"
+                "layer must be one that the model runs; the forward pass never reaches "
+                f"{self.layer}. To use a separate module, pass its forward method"
             )
         if not isinstance(self._caught, Tensor):
-            raise TypeError(
-                f"layer must pass a tensor on; {self.layer} passes {type(self._caught).__name__}"
-            )
+            verb, kind = "take" if self.of_input else "return", type(self._caught).__name__
+            raise TypeError(f"layer must {verb} a tensor; {self.layer} {verb}s {kind}")
         return self._caught
 
     def _before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

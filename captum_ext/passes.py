@@ -1,4 +1,4 @@
-"""Counting what any method, Captum's own included, asks of a model."""
+"""Count the forward and backward passes of any method, Captum's included."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def count_passes(model: nn.Module) -> Iterator[Passes]:
     """Counts the examples that any method sends forward and backward through ``model``.
 
     A batch of 8 counts 8. A backward pass counts once for each forward pass that it goes back
-    through, also where it starts or ends at a hidden layer. Nothing of the model is changed when
-    the context ends.
+    through, also where it starts or ends at a hidden layer. The context removes its hooks from the
+    model when it ends.
 
     Raises:
-        TypeError: ``model`` is not a module (a plain function has nothing to count at).
+        TypeError: ``model`` is not a module (a plain function has no hooks).
 
     Example:
         >>> model = nn.Linear(3, 2)

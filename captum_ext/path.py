@@ -1,4 +1,4 @@
-"""The integrator that path methods share: a method says only where the next point lies.
+"""The integrator that path methods share: a method defines only the next point.
 
 For points ``x_0, x_1, ..., x_n`` on a path, and a model's output ``f``,
 

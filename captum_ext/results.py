@@ -1,4 +1,4 @@
-"""What results are written with: the versions behind them, JSON, aligned tables."""
+"""Write results: package versions, JSON and aligned tables."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def versions() -> dict[str, str]:
         >>> sorted(versions())[:2]
         ['captum', 'captum_ext']
     """
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            installed[package] = "not installed"
+    return installed
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes plain values; what is not a number is null, what JSON has no word for its ``repr``.
+    """Write plain values as JSON: NaN becomes null, an unsupported type its ``repr``.
 
     Example:
         >>> import tempfile
@@ -47,7 +47,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         }
     """
     text = json.dumps(_without_nan(content), indent=1, ensure_ascii=False, default=repr)
-    # A path may hold bytes that are no UTF-8.
+    # A path may hold bytes that are not UTF-8.
     path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 

@@ -1,7 +1,7 @@
 """Whether a model has the layers that a method works on.
 
-Some methods rewrite what a kind of layer does. On a model without layers of that kind they fall
-back to the plain gradient, without a word; here they say so.
+Some methods change the backward pass of one kind of layer. Without layers of that kind they
+silently return the plain gradient. The functions here report that.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from captum_ext._captum import (
 )
 from captum_ext.layers import CONVOLUTIONS
 
-#: Kinds of layers that an error tells.
+#: An error lists at most this many kinds of layers.
 MOST_KINDS = 3
-#: Layers that are no linear maps in evaluation mode, beside activations.
+#: Layers that are not linear in evaluation mode, beside activations.
 NORMALIZATIONS = (nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 
 
@@ -70,12 +70,12 @@ def without_lrp_rules(model: nn.Module, ruled: tuple[type[nn.Module], ...]) -> s
         >>> without_lrp_rules(nn.Sequential(nn.Linear(2, 2), nn.GELU()), (nn.Linear,))
         'it has no rule for GELU'
     """
-    known = (*SUPPORTED_LAYERS_WITH_RULES, *SUPPORTED_NON_LINEAR_LAYERS)
+    captum_layers = (*SUPPORTED_LAYERS_WITH_RULES, *SUPPORTED_NON_LINEAR_LAYERS)
     others = [
         module
         for module in model.modules()
         if not any(module.children())
-        and type(module) not in known
+        and type(module) not in captum_layers
         and not isinstance(module, ruled)
         and not hasattr(module, "rule")
     ]
@@ -89,15 +89,15 @@ def embeds_patches(convolutions: Iterable[Any]) -> bool:
         >>> embeds_patches([nn.Conv2d(3, 8, 16, stride=16)]), embeds_patches([nn.Conv2d(3, 8, 3)])
         (True, False)
     """
-    found = list(convolutions)
-    if len(found) != 1:
+    layers = list(convolutions)
+    if len(layers) != 1:
         return False
-    window, stride = tuple(found[0].kernel_size), tuple(found[0].stride)
+    window, stride = tuple(layers[0].kernel_size), tuple(layers[0].stride)
     return window == stride and max(window) > 1
 
 
 def _is_activation(module: nn.Module) -> bool:
-    """As torch, timm and transformers call the files of theirs."""
+    """Torch, timm and transformers define activations in files named like this."""
     return "activation" in type(module).__module__.rpartition(".")[2]
 
 

@@ -15,7 +15,7 @@ from captum_ext.checks import as_tuple, check_differentiable, check_inputs
 
 
 def check_target(target: Any, n_examples: int) -> None:
-    """Refuses a ``target`` that no model could select by (Captum's forms are allowed).
+    """Raise an error unless ``target`` has one of Captum's forms.
 
     Whether an index lies within the model's outputs shows only when the model has run:
     :func:`select_target` checks that.
@@ -84,7 +84,7 @@ def plain_target(target: Any) -> Any:
 
 
 def check_call(inputs: Any, target: Any, additional_forward_args: Any = None) -> tuple[Tensor, ...]:
-    """What a method is asked to explain, known to be sound before the model runs.
+    """Check the arguments of ``attribute()`` before the model runs.
 
     Args:
         inputs: a tensor ``[B, ...]`` of a floating-point dtype or a tuple of such.
@@ -116,7 +116,7 @@ def check_call(inputs: Any, target: Any, additional_forward_args: Any = None) ->
 
 
 def check_images(inputs: Any, target: Any, additional_forward_args: Any) -> tuple[Tensor, ...]:
-    """As :func:`check_call`, and the inputs are images.
+    """Like :func:`check_call`; the inputs must also be images.
 
     Raises:
         ValueError: an input that is not ``[B, C, H, W]``.
@@ -165,8 +165,8 @@ def clear_target_errors(
 ) -> Iterator[None]:
     """Turns the errors that a bad ``target`` causes inside Captum into one that names it.
 
-    Only when something has gone wrong is the model run once more, to see whether ``target`` was
-    the cause; any other error passes unchanged.
+    After an error, the model runs once more to test whether ``target`` was the cause. Any other
+    error passes unchanged.
 
     Example:
         >>> model, x = torch.nn.Linear(3, 2), torch.zeros(1, 3)

@@ -1,6 +1,6 @@
-"""Checks of plain values, and what errors say. Needs no torch.
+"""Checks of plain values, and texts of errors. This module does not import torch.
 
-Every error names the argument, says what was given and what is allowed.
+Every error names the argument, the given value and the allowed values.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
-#: Choices beyond which an error does not list them.
+#: An error lists at most this many choices.
 MOST_LISTED = 60
 
 
@@ -26,7 +26,7 @@ def as_tuple(value: Any) -> tuple[Any, ...]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line; its kind, where it says nothing.
+    """The message of an error on one line, or its class name if it has no message.
 
     Example:
         >>> one_line(ValueError("first,  second")), one_line(MemoryError())
@@ -122,7 +122,7 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
 
 
 def unknown(value: Any, name: str, choices: Iterable[str]) -> ValueError:
-    """The error for a value that is none of ``choices``, with the nearest ones.
+    """Build the error for a value that is not in ``choices``; it suggests the nearest ones.
 
     Example:
         >>> str(unknown("logits", "output", ("probability", "logit")))

@@ -1,9 +1,9 @@
 """PAIR saliency adapters: captum_ext's methods as ``CoreSaliency`` classes.
 
 Every method of captum_ext itself (or of a third party) that needs no torch module has an adapter of
-the same name here, made from its spec. :class:`IG2` and :class:`GuidedIG` have files of their own,
+the same name here, made from its spec. :class:`IG2` and :class:`GuidedIG` have their own files,
 because they take the arguments of their published NumPy versions, :class:`SegmentPerturbation`
-because it is put together from parts. After ``captum_ext.register()``
+because its arguments are parts. After ``captum_ext.register()``
 the adapters can be imported from ``saliency.core`` too (where PAIR's own ``GuidedIG`` stays what it
 is). :class:`FromCaptum` runs any Captum method.
 """

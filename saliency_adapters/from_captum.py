@@ -91,7 +91,7 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
 
         Returns:
             An array of the shape of ``x_value`` (of a layer's, for Captum's layer methods), or,
-            where ``attribute()`` is asked for more than attributions, a tuple of arrays.
+            if ``attribute()`` returns more than attributions, a tuple of arrays.
 
         Raises:
             TypeError: the method needs a torch module, and there is none.

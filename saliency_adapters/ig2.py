@@ -85,7 +85,7 @@ class IG2(CoreSaliency):  # type: ignore[misc]
             return_path: also give the points.
 
         Returns:
-            The mask, of the shape of ``x_value``, and, where asked for, the paths
+            The mask, of the shape of ``x_value``, and, if requested, the paths
             ``[steps + 1, R, ...]``.
 
         Raises:
@@ -176,7 +176,7 @@ def _arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
     bound.apply_defaults()
     given = dict(bound.arguments)
     if given["baselines"] is None:
-        raise TypeError(f"{name}() needs baselines, the references")
+        raise TypeError(f"{name}() needs baselines: pass the references")
     check_function(given["call_model_function"])
     arguments = given["call_model_args"]
     if arguments is not None and not isinstance(arguments, Mapping):

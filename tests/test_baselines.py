@@ -110,5 +110,5 @@ def test_settings_are_passed_on_where_they_are_of_use(images):
     assert torch.equal(make_baselines("black", images, **settings), baselines.black(images))
     blurred = make_baselines("blur", images, **settings)
     assert torch.equal(blurred, baselines.blur(images, sigma=2.0))
-    with pytest.raises(TypeError, match="no baseline takes sgima"):
+    with pytest.raises(TypeError, match="no baseline has an argument sgima"):
         make_baselines("blur", images, sgima=1)

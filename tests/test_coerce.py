@@ -197,7 +197,9 @@ def test_a_method_that_takes_no_references_says_so(model, folder):
 )
 def test_a_bare_module_knows_nothing_of_pictures_and_names(argument, settings):
     asked = {"inputs": torch.rand(1, 3, 16, 16), "target": 1, "method": "gradient_shap"} | settings
-    with pytest.raises(TypeError, match=rf"{argument} must be given as tensors .* load_model\(\)"):
+    with pytest.raises(
+        TypeError, match=rf"{argument} must be tensors or numbers unless .* load_model\(\)"
+    ):
         explain(network(), **asked)
 
 

@@ -71,5 +71,5 @@ def test_a_layer_that_passes_no_tensor_is_named():
     layer = Pair()
     with Tap(layer) as tap:
         layer(torch.ones(1))
-    with pytest.raises(TypeError, match=r"layer must pass a tensor on; Pair\(\) passes dict"):
+    with pytest.raises(TypeError, match=r"layer must return a tensor; Pair\(\) returns dict"):
         _ = tap.values

@@ -1,4 +1,4 @@
-"""What a study of :mod:`benchmarks.center_pixel` comes to, as tables."""
+"""The results of a study of :mod:`benchmarks.center_pixel`, as tables."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def measure(question: MetricContext, *, what: str) -> float:
 
 
 def _likeness(question: MetricContext) -> Likeness:
-    """To the map of the image without patch, which is asked for once."""
+    """To the map of the image without patch, which is computed once."""
     subject, aim = cast(PatchedModel, question.subject), cast(PatchedAim, question.aim)
     key = (question.spec.name, question.seed, digest_of_tensor(aim.original))
     if key not in subject.maps:

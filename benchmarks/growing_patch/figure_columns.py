@@ -1,4 +1,4 @@
-"""What the figure of :mod:`benchmarks.growing_patch` shows: whose heat maps, of which image."""
+"""The methods and the image in the figure of :mod:`benchmarks.growing_patch`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heat maps as one looks at them, and how alike two are."""
+"""Heat maps as they are displayed, and their similarity."""
 
 from __future__ import annotations
 

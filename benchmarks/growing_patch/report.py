@@ -1,4 +1,4 @@
-"""What a study of :mod:`benchmarks.growing_patch` comes to, as a table."""
+"""The results of a study of :mod:`benchmarks.growing_patch`, as a table."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@
 
 Every combination explains the class that the model predicts for each photograph. Its scores are
 judged by occlusion (LIF, MIF and SRG of the softmax), once with segments removed, edges and all,
-and once with single pixels. All attributers of a combination are told the same outputs.
+and once with single pixels. All attributers of a combination get the same outputs.
 
 Soft edges are bilinear for the grid, and a Gaussian's for the segmentations of scikit-image. What
 does not go together (too few samples for an attributer, a single segment) is a failed cell with the

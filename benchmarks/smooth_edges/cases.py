@@ -1,4 +1,4 @@
-"""The parts that :mod:`benchmarks.smooth_edges` combines, and how a combination is judged."""
+"""The parts that :mod:`benchmarks.smooth_edges` combines, and the metrics of a combination."""
 
 from __future__ import annotations
 

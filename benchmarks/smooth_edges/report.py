@@ -1,4 +1,4 @@
-"""What a study of :mod:`benchmarks.smooth_edges` comes to, as tables.
+"""The results of a study of :mod:`benchmarks.smooth_edges`, as tables.
 
 Means over photographs with their intervals:
 of one combination                           d_i = SRG_i

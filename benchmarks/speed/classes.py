@@ -1,4 +1,4 @@
-"""Several classes of one picture: what is asked once serves all of them."""
+"""Several classes of one picture: all of them share the model's passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The genetic search of masks: its share of the time, and the plain way."""
+"""The genetic search of masks: its share of the time, and a plain implementation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def subject(count: int) -> tuple[nn.Module, Tensor]:
 
 
 def search(model: nn.Module, images: Tensor, n_generations: int) -> tuple[MaskSearch, ...]:
-    """As many generations as are asked for, whatever the score."""
+    """Run all requested generations, whatever the score."""
     return GeneticIPHA(model).search(
         images,
         0,
@@ -42,7 +42,7 @@ def search(model: nn.Module, images: Tensor, n_generations: int) -> tuple[MaskSe
 def plain_search(model: nn.Module, image: Tensor, n_generations: int) -> float:
     """Individual by individual, pixel by pixel; the best score.
 
-    Each mask, of the population as well, is scored when its fitness is asked for, as many as
+    Each mask, of the population as well, is scored when its fitness is requested, as many as
     :func:`search` scores.
     """
     draw = random.Random(0)

@@ -1,4 +1,4 @@
-"""PDA of every pixel and gray level of the center-pixel model, against the plain way."""
+"""PDA of every pixel and gray level of the center-pixel model, against a plain implementation."""
 
 from __future__ import annotations
 

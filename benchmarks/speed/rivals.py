@@ -1,4 +1,4 @@
-"""What benchmarks.speed compares with: published path methods in NumPy, Captum, Quantus."""
+"""The rivals of benchmarks.speed: published path methods in NumPy, Captum, Quantus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies: what the machinery costs beside the model, what workers bring, what a report takes."""
+"""Studies: overhead beside the model, speed-up by workers, and time of a report."""
 
 from __future__ import annotations
 

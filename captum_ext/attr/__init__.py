@@ -1,7 +1,7 @@
 """The methods that Captum lacks: one file, one method, one spec.
 
-Every module in this folder that declares a ``SPEC`` (or several as ``SPECS``) is found here by
-itself, and its class can be imported from ``captum_ext.attr``.
+This package registers every module in this folder that declares ``SPEC`` (or several ``SPECS``).
+Import the classes from ``captum_ext.attr``.
 """
 
 from __future__ import annotations

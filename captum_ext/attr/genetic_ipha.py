@@ -7,8 +7,8 @@ others. A genetic algorithm looks for the mask of the highest score,
 
 which is the important part of the input; the mask of the lowest score is the unimportant part. On
 the way the model is shown thousands of masks. What their scores say about each feature is a better
-explanation than the best of them: a mask that a search has found is one of many that do, and much
-of what it keeps is there by chance.
+explanation than the best mask: many masks reach nearly the same score, and the best one keeps
+many features by chance.
 
 The search is the one that is published as IPHA for 32 x 32 images, a loop over pixels and masks;
 here inputs of any shape are searched, all masks of all examples together.
@@ -227,7 +227,7 @@ class GeneticIPHA(AttributionMixin, PerturbationAttribution):
         unknown = sorted(set(settings) - PLANNED)
         if unknown:
             raise TypeError(
-                f"search takes no {', '.join(unknown)}; it takes {', '.join(sorted(PLANNED))}"
+                f"search has no setting {', '.join(unknown)}; use {', '.join(sorted(PLANNED))}"
             )
         bounded = probabilities is not None
         chosen = SearchSettings(**settings, bounded=bounded)
@@ -264,7 +264,7 @@ class GeneticIPHA(AttributionMixin, PerturbationAttribution):
 
 
 def _defaults(inputs: Tensors, resolution: Resolution, seed: int) -> dict[str, Any]:
-    # No stop before the end: the effects are what is asked for.
+    # Do not stop early: the effects need all generations.
     given: dict[str, Any] = {"n_generations": 60, "threshold": None}
     if resolution == "pixel" or any(x.dim() != 4 for x in inputs):
         return given

@@ -90,7 +90,7 @@ class GuidedIG(AttributionMixin, GradientAttribution):
             show_progress: a bar on stderr.
 
         Returns:
-            Attributions like ``inputs``; then, where asked for, the deltas ``[B]`` and the paths
+            Attributions like ``inputs``; then, if requested, the deltas ``[B]`` and the paths
             ``[B, 1, n_steps + 1, ...]`` (a tuple, where inputs is one).
 
         Raises:
@@ -122,7 +122,7 @@ class GuidedIG(AttributionMixin, GradientAttribution):
 
 
 class GuidedPath:
-    """The path of Guided IG, whoever computes the gradients: a :class:`captum_ext.path.Path`.
+    """The path of Guided IG, for gradients of any source: a :class:`captum_ext.path.Path`.
 
     Args:
         inputs: for each input ``[B, ...]``.

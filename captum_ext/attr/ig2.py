@@ -57,7 +57,7 @@ class IG2(AttributionMixin, GradientAttribution):
             ``forward_func``, or a function that takes what ``forward_func`` takes. None takes the
             last linear or convolutional layer that runs.
         attribute_to_layer_input: represent by what goes into ``layer``, not by what comes out.
-            None: the input of a layer that was found, the output of one that was given.
+            None: the input of the default layer, the output of a given ``layer``.
         multiply_by_inputs: False gives the mean gradient on the paths in place of its product
             with the way taken.
 
@@ -137,7 +137,7 @@ class IG2(AttributionMixin, GradientAttribution):
             patience: see ``tolerance``.
 
         Returns:
-            Attributions like ``inputs``; then, where asked for, the deltas ``[B]`` and the paths
+            Attributions like ``inputs``; then, if requested, the deltas ``[B]`` and the paths
             ``[B, R, n_steps + 1, ...]`` (a tuple, where inputs is one).
 
         Raises:
@@ -173,7 +173,7 @@ class IG2(AttributionMixin, GradientAttribution):
         return result.as_returned(inputs, sign=-1 if self._multiply_by_inputs else 1)
 
     def _layer(self, inputs: Points, evaluator: Evaluator, batch_size: int) -> Any:
-        """The representation; one that was not given is found at the first call and kept."""
+        """The representation; the first call chooses the default one and keeps it."""
         if self.layer is None:
             rows = tuple(x[:batch_size] for x in inputs)
             numbers = torch.arange(len(rows[0]), device=rows[0].device)
@@ -183,7 +183,7 @@ class IG2(AttributionMixin, GradientAttribution):
 
 
 class Descent:
-    """The paths of IG2, whoever computes the gradients: a :class:`captum_ext.path.Path`.
+    """The paths of IG2, for gradients of any source: a :class:`captum_ext.path.Path`.
 
     Path ``p`` leads from example ``p // R`` towards the reference ``p % R``.
 
@@ -278,7 +278,7 @@ class _ModelDescent(Descent):
     def aim(self, goals: Points, paths: Tensor) -> None:
         _, self.goals = self.represent(goals, paths // self.n_references)
         if not bool(torch.isfinite(self.goals).all()):
-            raise ValueError("layer must represent the references by finite values")
+            raise ValueError("layer must have finite values for references; got NaN or infinity")
         precision = torch.finfo(self.goals.dtype).eps
         self.rounding = min(ROUNDING * precision, MOST_ROUNDING) * norms((self.goals,))
 
@@ -299,7 +299,7 @@ class _ModelDescent(Descent):
 
 
 def _defaults(inputs: Points, resolution: Resolution, seed: int) -> dict[str, Any]:
-    # In want of examples of other classes: noise. Shape [1, R, ...], which NoiseTunnel can pass on.
+    # Noise in place of examples of other classes. Shape [1, R, ...], which NoiseTunnel can pass on.
     noise = (make.uniform_noise(x, n=N_REFERENCES, generator=seed) for x in inputs)
     return {"baselines": tuple(each.unsqueeze(0) for each in noise)}
 

@@ -92,7 +92,7 @@ class ImageIntegratedGradients(AttributionMixin, GradientAttribution):
             show_progress: a bar on stderr.
 
         Returns:
-            Attributions like ``inputs``; then, where asked for, the deltas ``[B]``.
+            Attributions like ``inputs``; then, if requested, the deltas ``[B]``.
 
         Raises:
             TypeError: inputs that are not of a floating-point dtype; an argument of a wrong type.

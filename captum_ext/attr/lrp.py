@@ -74,7 +74,7 @@ class AlphaBetaRule(PropagationRule):
         return result
 
     def _create_backward_hook_output(self, outputs: Tensor) -> Callable[[Tensor], Tensor]:
-        """Hands the relevance on as it is: Captum's rules divide by the output here."""
+        """Return the relevance unchanged; Captum's rules divide by the output here."""
 
         def keep(relevance: Tensor) -> Tensor:
             self.relevance_output[relevance.device] = relevance.data

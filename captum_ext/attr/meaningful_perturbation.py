@@ -127,7 +127,7 @@ class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
 
         Returns:
             Attributions like ``inputs``, in [0, 1] and the same for all channels: ``1 - M`` for
-            ``"delete"``, ``M`` for ``"preserve"``; then, where asked for, the losses
+            ``"delete"``, ``M`` for ``"preserve"``; then, if requested, the losses
             ``[B, n_steps]``.
 
         Raises:
@@ -153,7 +153,7 @@ class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
         evaluator = Evaluator(self.forward_func, target, additional_forward_args)
         numbers = torch.arange(len(tensors[0]), device=tensors[0].device)
         chunks = numbers.tensor_split(-(-len(numbers) // batch_size))
-        found: list[tuple[Tensors, Tensor]] = []
+        results: list[tuple[Tensors, Tensor]] = []
         with tqdm(
             total=len(chunks) * n_steps,
             desc="Meaningful Perturbation",
@@ -167,8 +167,9 @@ class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
                 else:
                     references = References(tuple(r[rows].to(precise(r)) for r in fixed))
                 learner = MaskLearner(evaluator, rows, images, references, views, tensors)
-                found.append(learner.learn(loss, n_steps, lr, example_generator(seed), bar.update))
-        masks, histories = zip(*found, strict=True)
+                learned = learner.learn(loss, n_steps, lr, example_generator(seed), bar.update)
+                results.append(learned)
+        masks, histories = zip(*results, strict=True)
         attributions = tuple(
             loss.chosen(torch.cat(parts))[:, None].to(x.dtype).expand_as(x).contiguous()
             for parts, x in zip(zip(*masks, strict=True), tensors, strict=True)

@@ -40,7 +40,7 @@ from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
-#: Training examples of each class, where nothing is said of them.
+#: Training examples of each class, if ``n_train`` is not given.
 TRAIN_PER_CLASS = 1000
 #: How large windows on photographs are by default, which move by half of their size.
 WINDOWS_ALONG_A_SIDE = 12
@@ -185,8 +185,8 @@ class PredictionDifference(AttributionMixin, PerturbationAttribution):
             return lambda whole, without, _: whole - without
         chosen = "evidence" if mode is None else check_choice(mode, "mode", MODES)
 
-        def measure(whole: Tensor, without: Tensor, told: int) -> Tensor:
-            classes = n_classes or told
+        def measure(whole: Tensor, without: Tensor, model_classes: int) -> Tensor:
+            classes = n_classes or model_classes
             return difference(whole, without, chosen, n_train or TRAIN_PER_CLASS * classes, classes)
 
         return measure
@@ -202,8 +202,8 @@ def _one_for_each_input(marginal: Any, tensors: tuple[Tensor, ...]) -> tuple[Mar
         if not isinstance(one, Marginal):
             kind = one.__name__ if isinstance(one, type) else type(one).__name__
             raise TypeError(f"marginal must be a Marginal, as Uniform(256); got {kind}")
-    found: tuple[Marginal, ...] = one_for_each(each, tensors, "marginal")
-    return found
+    marginals: tuple[Marginal, ...] = one_for_each(each, tensors, "marginal")
+    return marginals
 
 
 def _defaults(inputs: tuple[Tensor, ...], resolution: Resolution, seed: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Preset: what a method on segments needs beside its parts, in a file of its own or not."""
+"""Preset: the base class of methods on segments."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Preset(SegmentPerturbation):
         perturber: Perturber | tuple[Perturber, ...] | None = None,
         attributer: Attributer | None = None,
     ) -> None:
-        # A copy, so that whoever changes a part changes it here only.
+        # Copy the parts, so that a change of a part affects only this object.
         own = deepcopy(self.parts)
         super().__init__(
             forward_func,

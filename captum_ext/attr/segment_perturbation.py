@@ -1,8 +1,8 @@
 """Perturbation of segments: segmenter -> sampler -> perturber -> model -> attributer.
 
-The image is parted into S segments, whose edges may be soft; N samples ``Z_n`` say which of them
-are kept; what is removed fades into something else; and the model's outputs tell what each segment
-is worth:
+The image is split into S segments, whose edges may be soft. N samples ``Z_n`` choose the segments
+to keep; a fill replaces the others. The attributer computes a score of each segment from the
+model's outputs:
 
     m_n = Z_n @ masks / sum(masks)
     f_n = f(m_n * x + (1 - m_n) * fill)
@@ -193,10 +193,12 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
             raise TypeError(f"attributers must be a list of at least one; got {attributers!r}")
         _check_parts("attributers", tuple(attributers), Attributer)
         tensors = check_images(inputs, target, additional_forward_args)
-        told = self._ask(tensors, attributers, target, additional_forward_args, **settings)
+        answers = self._ask(tensors, attributers, target, additional_forward_args, **settings)
         results = []
         for attributer in attributers:
-            maps = zip(*(example.maps(attributer, out, per) for example, out in told), strict=True)
+            maps = zip(
+                *(example.maps(attributer, out, per) for example, out in answers), strict=True
+            )
             attributions = tuple(
                 torch.stack(each)[:, None].to(x).expand_as(x).contiguous()
                 for each, x in zip(maps, tensors, strict=True)

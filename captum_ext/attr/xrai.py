@@ -122,7 +122,7 @@ def _segments_of(mask: Any, x: Tensor) -> Tensor | None:
         return check_feature_mask(mask, x)
     if bool((x.flatten(1).amax(1) == x.flatten(1).amin(1)).any()):
         raise ValueError(
-            "feature_mask must be given for an image of a single value: no segments are in it"
+            "inputs must not hold a constant image, which has no segments; pass feature_mask"
         )
     return None
 

@@ -75,7 +75,7 @@ def call_model_function(
     Raises:
         TypeError: ``model``, ``preprocess`` or a layer is of a wrong type.
         ValueError: when called, for an unknown key, a class that is missing or does not fit, a
-            layer that does not run or cannot be found.
+            layer that does not run, or no default layer.
 
     Example:
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
@@ -116,7 +116,7 @@ class TorchCallModel:
         self.target = target
         self.layer = layer
         self.representation_layer = representation_layer
-        # Of a layer that was found, the input is the representation.
+        # The representation is the input of the default layer.
         self.represent_by_input = representation_layer is None
         self.channels_last = channels_last
         self.preprocess = preprocess
@@ -168,7 +168,7 @@ class TorchCallModel:
         return self.model if self.preprocess is None else _Chain(self.preprocess, self.model)
 
     def representation_of(self, ready: Tensor) -> Any:
-        """The module or function that represents; found, where it was not given."""
+        """The given module or function of the representation, or the default one."""
         if self.representation_layer is None:
             if not isinstance(self.model, nn.Module):
                 raise ValueError("representation_layer must be given where model is no module")
@@ -176,7 +176,7 @@ class TorchCallModel:
         return self.representation_layer
 
     def convolution(self, ready: Tensor) -> nn.Module:
-        """The convolution that is looked at; found, where it was not given."""
+        """The given convolution, or the default one."""
         if self.layer is None:
             if not isinstance(self.model, nn.Module):
                 raise ValueError("layer must be given where model is no module")
@@ -285,7 +285,7 @@ class _Look:
 
     def _convolution(self) -> Tensor:
         if self.convolved is None:
-            raise ValueError("the convolution was not asked for when the model ran")
+            raise ValueError("the convolution's values were not requested when the model ran")
         return self.convolved
 
     def _gradient(self, output: Tensor, leaf: Tensor) -> Tensor:

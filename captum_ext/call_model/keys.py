@@ -52,7 +52,7 @@ def as_array(x: Tensor) -> np.ndarray:
 
 
 def copied(x: Tensor) -> np.ndarray:
-    """As :func:`as_array`, in memory of its own and in C order, so that it may be changed."""
+    """Like :func:`as_array`, but a copy in C order, which may be changed."""
     return np.array(as_array(x), order="C")
 
 

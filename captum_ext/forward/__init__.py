@@ -1,10 +1,9 @@
 """The only place that runs a model many times: batching, layout, counting, progress.
 
-Perturbation methods spend their life in the model. :class:`Evaluator` makes their perturbed inputs
-batch by batch, so that they never exist all at once, and hands them over in the layout that the
-model is fastest with. Where a model begins with (Flatten,) Linear, inputs that are only
-:class:`LazyRows` need not be made at all (the first-layer shortcut). :class:`Preprocessed` lets a
-model that wants normalized input take RGB in [0, 1].
+Perturbation methods spend most of their time in the model. :class:`Evaluator` makes their perturbed
+inputs batch by batch to save memory, in the model's fastest layout. If a model begins with
+(Flatten,) Linear, inputs given as :class:`LazyRows` are never computed in full (the first-layer
+shortcut). :class:`Preprocessed` makes a model for normalized inputs take RGB in [0, 1].
 """
 
 from captum_ext.forward.batches import (

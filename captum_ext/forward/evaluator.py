@@ -262,7 +262,7 @@ class Evaluator:
         except Exception:
             # Whether the rows or the shortcut are to blame, the rows themselves will tell.
             output = None
-        # Rows that a model has asked for may stand in its memory in two copies, of which it has
+        # Rows that a model has read may stand in its memory in two copies, of which it has
         # changed one in place: such an output is not to be trusted.
         self.shortcut = output is not None and all(row.made is None for row in described)
         for row in described:

@@ -1,4 +1,4 @@
-"""A model that wants normalized images, made to take RGB in [0, 1]."""
+"""Normalization in front of a model, which then takes RGB in [0, 1]."""
 
 from __future__ import annotations
 

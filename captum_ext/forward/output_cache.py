@@ -1,4 +1,4 @@
-"""A model that is not asked twice what it has answered before."""
+"""A cache of a model's outputs, so that it does not run twice on the same inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a layer, or a function, makes of examples, beside the model's scores."""
+"""The representation of examples by a layer or a function, beside the model's scores."""
 
 from __future__ import annotations
 

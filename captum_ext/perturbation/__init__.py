@@ -1,11 +1,11 @@
-"""The words that perturbation methods share.
+"""The parts that perturbation methods share.
 
-- segmenters part an image into segments, whose edges may be soft;
+- segmenters split an image into segments, whose edges may be soft;
 - samplers choose which segments each sample keeps;
-- perturbers say what stands where a segment is removed;
-- attributers tell from the model's outputs what each segment is worth;
-- marginals draw what else might stand in a region of an input;
-- :mod:`captum_ext.perturbation.mask_search` searches the mask that decides a score.
+- perturbers replace the removed segments;
+- attributers compute a score of each segment from the model's outputs;
+- marginals draw replacements for a region of an input;
+- :mod:`captum_ext.perturbation.mask_search` searches for the mask that decides a score.
 
 Each is usable on its own; :class:`captum_ext.attr.SegmentPerturbation` puts the first four
 together, :class:`captum_ext.attr.PredictionDifference` takes the fifth, and

@@ -1,4 +1,4 @@
-"""From a model's outputs to probabilities, and from two probabilities to how much they differ."""
+"""Probabilities from a model's outputs, and measures of the difference of two probabilities."""
 
 from __future__ import annotations
 
@@ -113,12 +113,12 @@ class Probabilities:
             if not _near_one(sums, found):
                 raise ValueError(
                     "outputs must sum to one over the classes where probabilities='given'; got "
-                    f"sums from {float(sums.min()):g} to {float(sums.max()):g}; for logits take "
-                    "probabilities='softmax'; for independent classes give a function"
+                    f"sums from {float(sums.min()):g} to {float(sums.max()):g}; for logits pass "
+                    "probabilities='softmax'; for independent classes pass a function"
                 )
         if self.kind == "softmax" and _sum_to_one(outputs):
             warnings.warn(
-                "the outputs already sum to one: if the model ends in a softmax, take "
+                "the outputs already sum to one: if the model ends in a softmax, pass "
                 "probabilities='given'",
                 stacklevel=2,
             )

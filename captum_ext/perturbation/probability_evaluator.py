@@ -40,15 +40,15 @@ class ProbabilityEvaluator(Evaluator):
             return outputs
         if self.trusted:
             return self.probabilities(outputs)
-        found = self.probabilities.check(outputs)
-        self.n_classes = n_classes_of(found)
-        return found
+        probabilities = self.probabilities.check(outputs)
+        self.n_classes = n_classes_of(probabilities)
+        return probabilities
 
     def check(self, scores: Tensor) -> None:
         """Refuses scores ``[b]`` of perturbed inputs that cannot be compared.
 
         Raises:
-            ValueError: they are not finite, or no probabilities where these were asked for.
+            ValueError: they are not finite, or not probabilities where these are required.
         """
         if self.probabilities is not None:
             self.probabilities.check_range(scores)

@@ -106,7 +106,7 @@ class Features:
     Attributes:
         places: for each feature ``(input, region)`` of all its regions.
 
-    Windows are features of their own; what a mask numbers alike in several inputs is one feature,
+    Each window is a feature; what a mask numbers alike in several inputs is one feature,
     as in Captum.
 
     Example:

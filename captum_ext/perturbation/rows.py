@@ -1,4 +1,4 @@
-"""Perturbed rows of a batch: made when the evaluator asks for them, and forgotten again."""
+"""Perturbed rows of a batch, computed when the evaluator needs them and not stored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PerturbedExample:
         versions = {perturber.versions for perturber in perturbers}
         if len(versions) > 1:
             raise ValueError(
-                "perturbers must make as many versions of each input; got "
+                "perturbers must make the same number of versions of each input; got "
                 f"{' and '.join(map(str, sorted(versions)))}"
             )
         (self.versions,) = versions

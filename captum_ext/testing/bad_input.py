@@ -1,4 +1,4 @@
-"""Checks that bad input is refused, clearly, and before the model runs."""
+"""Checks that bad input raises a clear error before the model runs."""
 
 from __future__ import annotations
 

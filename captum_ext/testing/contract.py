@@ -1,4 +1,4 @@
-"""Runs the checks over a method and reports what came out."""
+"""Run the checks on a method and report their results."""
 
 from __future__ import annotations
 

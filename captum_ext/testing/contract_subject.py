@@ -1,4 +1,4 @@
-"""A method on trial, and the tiny models and inputs that it is tried on."""
+"""The method under test, with the tiny models and inputs of the checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What checks say: it holds, it does not (a ValueError), or it does not apply."""
+"""Results of a check: it passes, fails (a ValueError), or does not apply."""
 
 from __future__ import annotations
 

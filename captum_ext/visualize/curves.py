@@ -18,7 +18,7 @@ from torch import Tensor
 from captum_ext.metrics.occlusion import OcclusionCurves
 from captum_ext.visualize.style import FAINT, INK
 
-#: Told apart by those who are color blind, too (Okabe and Ito, 2008, without yellow and black).
+#: Colors that color-blind readers can distinguish (Okabe and Ito, 2008, without yellow and black).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LIF, _MIF = "least relevant first (LIF)", "most relevant first (MIF)"
 _ERROR = "± standard error"
@@ -34,7 +34,7 @@ def curves_figure(
 ) -> Figure:
     """The occlusion curves of one or several methods, with their symmetric relevance gain.
 
-    Of each method, in a color of its own, the mean over the batch with a band of its standard
+    For each method, in its own color, the mean over the batch with a band of its standard
     error: solid as the least relevant is removed first, dashed as the most relevant is. The area
     between the two is shaded where there is one method only.
 
@@ -130,7 +130,7 @@ def _dress(axes: Axes, ylabel: str) -> None:
 
 
 def _legend(methods: Mapping[str, OcclusionCurves]) -> list[Artist]:
-    """One method's name is the legend's title; several are told apart by their colors."""
+    """One method's name is the legend's title; colors distinguish several methods."""
     colors = _colors(len(methods))
     gains = [_gain(both) for both in methods.values()]
     one = len(methods) == 1
@@ -168,10 +168,10 @@ def _check_curves(
     methods = {"": curves} if isinstance(curves, OcclusionCurves) else curves
     if not isinstance(methods, Mapping):
         raise TypeError(
-            f"curves must be OcclusionCurves, or such by title; got {type(curves).__name__}"
+            f"curves must be OcclusionCurves or a dict of them; got {type(curves).__name__}"
         )
     if not methods:
-        raise ValueError("curves must be of at least one method; got none")
+        raise ValueError("curves must hold at least one method; got none")
     return {str(title): _check_method(title, both) for title, both in methods.items()}
 
 

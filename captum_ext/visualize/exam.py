@@ -1,4 +1,4 @@
-"""The exam's figure: what every method says about one image."""
+"""The exam's figure: the heat map of every method for one image."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Over an image, Captum's ``visualize_image_attr`` does the drawing. What it lacks is decided here:
 which values the ends of the color map stand for, and what to draw of a map of zeros.
 
-Captum clips outliers, which hides a single important pixel. Here none are, unless asked for; and
+Captum clips outliers, which hides a single important pixel. By default, none are clipped here;
 maps whose extremes matter are drawn on their own, on a symmetric red-blue scale.
 """
 
@@ -133,7 +133,7 @@ def draw_heat_map_over_image(
     alpha = check_number(alpha, "alpha", low=0, high=1)
     outlier_perc = check_number(outlier_perc, "outlier_perc", low=0, high=100)
     if outlier_perc == 100:
-        raise ValueError("outlier_perc must be below 100, which leaves nothing; got 100")
+        raise ValueError("outlier_perc must be below 100 to leave any value; got 100")
     offset = 0.0
     if sign is None:
         sign = "all" if values.min() < 0 < values.max() else "positive"

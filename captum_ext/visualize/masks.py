@@ -1,4 +1,4 @@
-"""What a search of masks has found: an image, its important part, its unimportant part."""
+"""The result of a mask search: an image, its important and its unimportant part."""
 
 from __future__ import annotations
 

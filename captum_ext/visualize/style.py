@@ -1,4 +1,4 @@
-"""What all figures look like."""
+"""The style of all figures."""
 
 from __future__ import annotations
 

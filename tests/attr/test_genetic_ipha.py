@@ -396,7 +396,7 @@ def test_what_is_found_does_not_change_with_the_inputs(model, images):
 
 
 def test_what_is_no_argument_of_a_search_is_named(model, images):
-    with pytest.raises(TypeError, match="search takes no attribution, foo; it takes"):
+    with pytest.raises(TypeError, match="search has no setting attribution, foo; use"):
         GeneticIPHA(model).search(images, 0, 1, foo=1, attribution="mask")
     with pytest.raises(ValueError, match="threshold must be at most 1; got 99"):
         GeneticIPHA(model).search(images, 0, 1, threshold=99)

@@ -276,7 +276,7 @@ def test_a_layer_that_does_not_depend_on_the_input_is_named(network):
     [
         (lambda x: (x, x), TypeError, "layer must return a tensor; got tuple"),
         (lambda x: x.sum(), ValueError, r"layer must represent each example by a row; got shape"),
-        (lambda x: x.flatten(1) / 0, ValueError, "layer must represent the references by finite"),
+        (lambda x: x.flatten(1) / 0, ValueError, "layer must have finite values for references"),
         (nn.Identity(), ValueError, "never reaches Identity"),
     ],
 )

@@ -1,1 +1,1 @@
-"""The first-layer shortcut: rows that a linear first layer need not see whole."""
+"""The first-layer shortcut: a linear first layer runs on rows that are never made in full."""

@@ -26,8 +26,8 @@ class LazyRows(ABC):
     Attributes:
         n_rows: how many.
         like: a tensor ``[...]`` of the shape, dtype and device of one of them.
-        made: the rows, once they have been asked for.
-        width: bytes of the first layer's output for one row, once that has been asked for.
+        made: the rows, once the model has read them.
+        width: bytes of the first layer's output for one row, once it has been computed.
     """
 
     def __init__(self, n_rows: int, like: Tensor) -> None:

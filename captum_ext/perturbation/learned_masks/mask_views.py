@@ -1,4 +1,4 @@
-"""Masks on a coarse grid, and how they lie over the pixels of an image."""
+"""Masks on a coarse grid, and their upsampling to the pixels of an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References: what stands for the parts of an image that a learned mask deletes."""
+"""References: images that replace the parts that a learned mask deletes."""
 
 from __future__ import annotations
 

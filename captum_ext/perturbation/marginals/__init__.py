@@ -1,4 +1,4 @@
-"""Marginals: what else might stand in a region of an input, for prediction difference analysis.
+"""Marginals: distributions of the values of a region, for prediction difference analysis.
 
     p(c | x without x_i) = E[p(c | x with x_i' in place of x_i)],   x_i' drawn from a marginal
 

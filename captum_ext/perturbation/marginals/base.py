@@ -1,4 +1,4 @@
-"""What a marginal is: the interface."""
+"""The interface of marginals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Marginal(ABC):
         """
 
     def count(self, n_values: int, n_samples: int) -> int:
-        """How many samples it gives of a region of ``n_values``, when asked for ``n_samples``."""
+        """The number of samples of a region of ``n_values`` for the argument ``n_samples``."""
         return n_samples
 
     @abstractmethod

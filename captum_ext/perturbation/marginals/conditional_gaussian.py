@@ -123,7 +123,7 @@ class ConditionalGaussian(Marginal):
         if _is_singular(covariance):
             warnings.warn(
                 f"the covariance of {len(patches)} patches is singular; it is shrunk towards a "
-                "multiple of the identity: give more data, or a smaller patch or padding",
+                "multiple of the identity. Pass more data, or a smaller patch or padding",
                 stacklevel=3,
             )
             covariance = _shrunk(patches) * related
@@ -243,7 +243,7 @@ class ConditionalGaussian(Marginal):
 
     def _known(self) -> _Fit:
         if self._fitted is None:
-            raise ValueError("marginal must be fitted before it is used: give it data, or call fit")
+            raise ValueError("marginal must be fitted before it is used: pass data, or call fit()")
         return self._fitted
 
     def __repr__(self) -> str:

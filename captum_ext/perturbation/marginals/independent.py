@@ -1,4 +1,4 @@
-"""Marginals that do not look at what stands around a region."""
+"""Marginals that do not depend on the values around a region."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ class OwnPatches(Marginal):
     def check(self, x: Tensor, regions: Regions) -> None:
         if x.dim() < 2 or not regions[0].start:
             raise ValueError(
-                "marginal must be another than OwnPatches for a feature_mask, or for inputs without"
-                f" rows and columns; got an example of shape {tuple(x.shape)}"
+                "marginal must not be OwnPatches for a feature_mask, or inputs without rows and "
+                f"columns; got an example of shape {tuple(x.shape)}. Pass another marginal"
             )
 
     def draw(self, x: Tensor, region: Region, count: int, generator: torch.Generator) -> Tensor:

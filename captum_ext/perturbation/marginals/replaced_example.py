@@ -28,7 +28,7 @@ class ReplacedExample:
         features: of the example.
         marginals: of each input.
         n_samples: draws for each feature, where its marginal does not enumerate.
-        seed: of the draws. Each feature has a stream of its own, the same in every example.
+        seed: of the draws. Each feature has its own stream, the same in every example.
 
     Attributes:
         counts: versions with another value of each feature.

@@ -1,9 +1,9 @@
-"""Search for the mask that decides a score, with nothing but the score.
+"""Search for the mask that decides a score, without gradients.
 
-- :class:`SearchSettings`: what is looked for, how, and when to stop;
+- :class:`SearchSettings`: goal, strategy and stopping rule;
 - :func:`search_masks`: the search, for all examples at once;
-- :class:`MaskSearch`: what it has found for one example;
-- :class:`Effects`, :func:`effects`: what all masks together say about each feature.
+- :class:`MaskSearch`: the result for one example;
+- :class:`Effects`, :func:`effects`: the effect of each feature, estimated from all masks.
 """
 
 from captum_ext.perturbation.mask_search.effects import Effects, effects

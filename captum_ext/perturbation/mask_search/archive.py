@@ -1,4 +1,4 @@
-"""Every mask that a model was shown of one example, and what it said of it."""
+"""All masks that a search evaluated for one example, and their scores."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Archive:
         return torch.tensor([self._numbers[key] for key in keys_of(masks)])
 
     def enter(self, masks: Tensor, origins: list[int]) -> tuple[Tensor, Tensor]:
-        """Enters those of the masks ``[n, G]`` that are new; their scores are told later.
+        """Add those of the masks ``[n, G]`` that are new; their scores follow later.
 
         Returns:
             The number of each mask ``[n]``, and which ones are new ``[n]``.

@@ -1,4 +1,4 @@
-"""What the masks of a search say about each gene."""
+"""The effect of each gene, estimated from the masks of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search of masks has found for one example."""
+"""The result of a mask search for one example."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = ("effect", "mask", "frequency")
 
 @dataclass(frozen=True, eq=False)
 class MaskSearch:
-    """What a search has found for one example.
+    """The result of a search for one example.
 
     Attributes:
         important: True where the best mask keeps the input, or, for ``objective="delete"``, where
@@ -84,7 +84,7 @@ class MaskSearch:
 
     @property
     def scores(self) -> Tensor:
-        """What it said of each, ``[N]`` in float64."""
+        """The score of each mask, ``[N]`` in float64."""
         return self._trail.archive.scores
 
     @cached_property

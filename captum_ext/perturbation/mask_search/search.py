@@ -28,7 +28,7 @@ Show = Callable[[Sequence[MaskRequest]], list[Tensor]]
 
 @dataclass
 class Trail:
-    """What a search has found for one example.
+    """The result of a search for one example.
 
     Args:
         live: ``[G]`` of bool, the genes that can matter; the others are never kept.
@@ -208,7 +208,7 @@ def search_masks(
         on_generation: called after each generation.
 
     Returns:
-        What was found for each example. Its archive also holds the whole, nothing, what the best
+        The result for each example. Its archive also holds the whole, nothing, what the best
         mask shows, and the complement of that.
 
     Example:

@@ -1,4 +1,4 @@
-"""What a search of masks looks for, how, and when it is finished."""
+"""Settings of a mask search: goal, strategy and stopping rule."""
 
 from __future__ import annotations
 

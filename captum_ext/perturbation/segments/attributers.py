@@ -1,12 +1,12 @@
-"""Attributers: what the outputs for perturbed samples say about each segment.
+"""Attributers: scores of segments from the outputs for perturbed samples.
 
 ``attributer(outputs, samples)`` takes the model's outputs ``[N]`` (or of several outputs ``[...,
 N]``) and the samples ``[N, S]`` (True or 1: the segment was kept), and gives one score for each
-segment, ``[..., S]``. Some also need the output of the whole image, or of none of it: a sample that
-keeps all segments, or no segment, must then be among the samples.
+segment, ``[..., S]``. Some also need the output of the whole image, or of none of it. Then the
+samples must include one that keeps all segments, or none.
 
-After Pihlgren and Främling, 2024 (arXiv 2409.04116). Contextual importance and utility have a file
-of their own, :mod:`captum_ext.perturbation.segments.ciu`.
+After Pihlgren and Främling, 2024 (arXiv 2409.04116). For contextual importance
+and utility, see :mod:`captum_ext.perturbation.segments.ciu`.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ class PdaAttributer(Attributer):
         low, high = float(outputs.min()), float(outputs.max())
         if low < -ROUNDING or high > 1 + ROUNDING:
             raise ValueError(
-                "outputs must be probabilities in [0, 1] for PDA (let forward_func end in a "
+                "outputs must be probabilities in [0, 1] for PDA (end forward_func in a "
                 f"softmax); got values from {low:g} to {high:g}"
             )
 

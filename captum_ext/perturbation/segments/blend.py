@@ -20,7 +20,7 @@ from captum_ext.forward import LazyRows, Once
 from captum_ext.perturbation.segments.perturbers import BlendFill
 from captum_ext.perturbation.segments.segments import Segments
 
-#: A table of sums is added up row by row where fewer of its rows are asked for.
+#: A table of sums is added up row by row where fewer of its rows are needed.
 SPARSE = 1 / 8
 
 

@@ -85,7 +85,7 @@ class OriginalCiuAttributer(_CiuAttributer):
 
     Raises:
         ValueError: an unknown value; when called: samples with other numbers of segments, or a
-            segment without a sample of its own.
+            segment that no sample keeps or removes alone.
 
     Example:
         >>> samples = torch.tensor([[0, 1], [1, 0], [1, 1]])

@@ -1,4 +1,4 @@
-"""Inpainting: removed segments are filled from what surrounds them."""
+"""Inpainting: fill removed segments from the pixels around them."""
 
 from __future__ import annotations
 

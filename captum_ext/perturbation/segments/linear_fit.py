@@ -1,4 +1,4 @@
-"""Linear fits of outputs to samples: what LIME and KernelSHAP solve."""
+"""Linear fits of outputs to samples, for LIME and KernelSHAP."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def least_squares(design: Tensor, values: Tensor, n_free: int | None = None) -> 
     if int(solution.rank) < n_free:
         warnings.warn(
             f"the samples leave the fit open: {n_free} coefficients, rank {int(solution.rank)}; "
-            "the smallest coefficients are taken, more samples would help",
+            "the solution with the smallest coefficients is used; pass more samples",
             stacklevel=4,
         )
     result: Tensor = solution.solution.T.reshape(*values.shape[:-1], design.shape[1])

@@ -1,4 +1,4 @@
-"""The segments of a batch, and which columns of the samples they are."""
+"""The segments of a batch, and their columns in the samples."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def partition(
             [None if mask is None else mask[number] for mask in masks],
             number,
         )
-        # The same segments again take no memory of their own.
+        # Reuse the tensors of equal segments to save memory.
         segments = tuple(
             old if old is not None and new.same_as(old) else new
             for new, old in zip(found, before, strict=True)
@@ -117,6 +117,6 @@ def _found(segmenter: Segmenter, image: Tensor, number: int) -> Segments:
     if len(segments) < 2:
         raise ValueError(
             f"segmenter must find at least 2 segments; {segmenter} found one in example {number}: "
-            "give it other settings, or a feature_mask"
+            "change its settings, or pass a feature_mask"
         )
     return segments

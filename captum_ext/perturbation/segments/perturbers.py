@@ -1,11 +1,11 @@
-"""Perturbers: what stands where a segment is removed.
+"""Perturbers: what replaces a removed segment.
 
 A perturber blends the image with something else, ``masks * image + (1 - masks) * fill``, so that
 soft masks give soft edges. On its own, ``perturber(image, masks)`` takes one image ``[C, H, W]``
 and what to keep of it ``[N, H, W]`` in [0, 1], and gives ``[N, C, H, W]``.
 
-After Pihlgren and Främling, 2024 (arXiv 2409.04116). Their histogram of colors has eight bins
-whatever one asks for; here it has as many as it is told.
+After Pihlgren and Främling, 2024 (arXiv 2409.04116). Their histogram of colors always
+has eight bins; here the number of bins is an argument.
 """
 
 from __future__ import annotations
@@ -184,7 +184,9 @@ class ReplaceImage(Blend):
         if self.images.dim() != 4:
             raise ValueError(f"images must be [X, C, H, W]; got shape {tuple(images.shape)}")
         if one_each and random:
-            raise ValueError("one_each and random exclude each other; got both")
+            raise ValueError(
+                "one_each and random exclude each other; got both. Set only one of them"
+            )
         self.one_each = one_each
         self.random = random
         self.versions = 1 if one_each or random else len(self.images)
@@ -197,7 +199,8 @@ class ReplaceImage(Blend):
             )
         if self.one_each and len(self.images) != n_samples:
             raise ValueError(
-                f"images must be as many as there are samples, {n_samples}; got {len(self.images)}"
+                f"images must hold one image for each of the {n_samples} samples; got "
+                f"{len(self.images)}"
             )
 
     def fills(self, image: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:

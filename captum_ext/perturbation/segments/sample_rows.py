@@ -1,4 +1,4 @@
-"""Examples with their segments and samples: what is perturbed, and what the outputs then say."""
+"""Examples with their segments and samples: perturbed rows, and scores from their outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SampledExample:
     """One example, its samples, and the rows that they make.
 
     A sample that keeps all segments and one that keeps none follow those drawn, where an attributer
-    needs them and they are not among the drawn; an attributer that does not is not told of them.
+    needs them and they are not among the drawn; other attributers do not get them.
 
     Args:
         images: for each input ``[C, H, W]``.
@@ -31,7 +31,7 @@ class SampledExample:
             may share some.
         perturbers: for each image.
         drawn: ``[N, S]`` of bool.
-        attributers: who will be told the outputs.
+        attributers: those that will get the outputs.
         generator: of what the perturbers draw.
 
     Raises:
@@ -62,7 +62,7 @@ class SampledExample:
         self.samples = samples.to(images[0].device)
         for attributer in attributers:
             attributer.check(self.samples[self._rows_for(attributer)])
-        # Colors and the like are drawn for two more, so that it does not matter who is told.
+        # Colors and the like are drawn for two more, so that attributers do not affect the draws.
         self.rows = PerturbedExample(
             images, perturbers, self.n_drawn, self._keep, generator, spare=2
         )
@@ -139,7 +139,7 @@ def sampled_examples(
         parted: the examples' segments.
         sampler, n_samples: which segments each sample keeps; None takes the sampler's number.
         perturber: for all inputs, or one for each.
-        attributers: who will be told the outputs.
+        attributers: those that will get the outputs.
         generator: seed or torch.Generator.
 
     Raises:

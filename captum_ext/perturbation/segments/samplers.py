@@ -2,7 +2,7 @@
 
 ``sampler(n_segments, n_samples, generator)`` gives samples ``[N, S]`` of bool: True keeps the
 segment, False perturbs it. With ``n_samples=None`` a sampler takes as many as suit it; one that has
-a number of its own says so by ``decides_count``.
+its own number of samples sets ``decides_count``.
 
 After Pihlgren and Främling, 2024 (arXiv 2409.04116). Their sampler of probabilities keeps a segment
 with ``1 - p``; here it keeps it with ``p``.
@@ -91,7 +91,9 @@ class SampleProbabilitySampler:
         unknown = sorted(set(settings) - set(defaults))
         if unknown:
             known = f"; it takes {', '.join(defaults)}" if defaults else ""
-            raise TypeError(f"the {distribution} distribution takes no {', '.join(unknown)}{known}")
+            raise TypeError(
+                f"the {distribution} distribution has no argument {', '.join(unknown)}{known}"
+            )
         self.inverse = inverse
         self.settings = {
             name: check_number(value, name, **({} if name == "loc" else _POSITIVE))
@@ -172,8 +174,8 @@ class SingleFeatureSampler:
         samples = torch.cat(rows)
         if n_samples is not None and n_samples != len(samples):
             raise ValueError(
-                f"n_samples must be {len(samples)} for {n_segments} segments, or None: each "
-                f"segment has its turn; got {n_samples}"
+                f"n_samples must be {len(samples)} for {n_segments} segments, or None: one "
+                f"sample for each segment; got {n_samples}"
             )
         return samples
 

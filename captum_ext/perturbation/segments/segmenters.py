@@ -1,4 +1,4 @@
-"""Segmenters: functions that part one image ``[C, H, W]`` into :class:`Segments`.
+"""Segmenters: functions that split one image ``[C, H, W]`` into :class:`Segments`.
 
 Images are RGB in [0, 1] for the segmentations that look at their colors.
 

@@ -1,4 +1,4 @@
-"""Segments: which part of an image is one feature, with edges that may be soft."""
+"""Segments: the parts of an image that are one feature each, with hard or soft edges."""
 
 from __future__ import annotations
 

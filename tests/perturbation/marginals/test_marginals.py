@@ -194,7 +194,7 @@ def test_the_oldest_factors_are_dropped(monkeypatch):
 
 def test_too_few_data_are_shrunk_with_a_warning():
     data = torch.rand(2, 1, 8, 8, generator=stream())
-    with pytest.warns(UserWarning, match="18 patches is singular.*give more data"):
+    with pytest.warns(UserWarning, match="18 patches is singular.*Pass more data"):
         gaussian = ConditionalGaussian(data, patch=2, padding=2)
     region = Windows((1, 8, 8), (1, 2, 2), (1, 1, 1))[0]
     assert torch.isfinite(gaussian.draw(data[0], region, 5, stream())).all()
@@ -331,5 +331,5 @@ def test_own_patches_are_windows_of_the_image():
 
 
 def test_own_patches_need_windows():
-    with pytest.raises(ValueError, match="another than OwnPatches for a feature_mask"):
+    with pytest.raises(ValueError, match="must not be OwnPatches for a feature_mask"):
         OwnPatches().check(torch.zeros(1, 2, 2), MaskedRegions(torch.zeros(1, 2, 2).long()))

@@ -149,7 +149,7 @@ def test_perturbers_refuse_what_they_cannot_do(image):
         SolidColor(float("nan"))
     with pytest.raises(ValueError, match=r"image's shape \(3, 6, 8\); got \(3, 6, 7\)"):
         ReplaceImage(others()[..., :7])(image, masks)
-    with pytest.raises(ValueError, match="as many as there are samples, 2; got 4"):
+    with pytest.raises(ValueError, match="one image for each of the 2 samples; got 4"):
         ReplaceImage(others(), one_each=True)(image, masks)
     with pytest.raises(ValueError, match="exclude each other"):
         ReplaceImage(others(), one_each=True, random=True)

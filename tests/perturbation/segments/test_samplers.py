@@ -104,7 +104,7 @@ def test_a_probability_lies_between_0_and_1(p):
 def test_unknown_distributions_and_settings():
     with pytest.raises(ValueError, match="unknown distribution 'gauss'"):
         SampleProbabilitySampler("gauss")
-    with pytest.raises(TypeError, match="beta distribution takes no scale; it takes a, b"):
+    with pytest.raises(TypeError, match="beta distribution has no argument scale; it takes a, b"):
         SampleProbabilitySampler("beta", scale=1)
     with pytest.raises(ValueError, match="scale must be above 0; got 0"):
         SampleProbabilitySampler("normal", scale=0)
