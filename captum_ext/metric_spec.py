@@ -12,7 +12,7 @@ from typing import Any, get_args
 from captum_ext.checks import check_choice
 from captum_ext.results import Direction
 from captum_ext.signatures import Argument, arguments_of, settable, takes_any
-from captum_ext.spec import check_name
+from captum_ext.spec_files import check_name
 
 
 class MetricNeed(str, Enum):

@@ -21,9 +21,11 @@ from captum.attr import Attribution, GradientAttribution
 
 from captum_ext import attr, builtins
 from captum_ext.checks import check_choice
+from captum_ext.exam_spec import ExamModelSpec
 from captum_ext.metric_spec import MetricNeed, MetricSpec
 from captum_ext.object_path import import_object, is_object_path
-from captum_ext.spec import ExamModelSpec, MethodSpec, Need, specs_in
+from captum_ext.spec import MethodSpec, Need
+from captum_ext.spec_files import specs_in
 
 __all__ = [
     "ExamModelSpec",

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
 from captum.attr import Attribution
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from captum_ext.budgets import Budget, Call, Resolution
 from captum_ext.checks import as_tuple, check_int
 from captum_ext.layers import CONVOLUTIONS
+from captum_ext.spec_files import check_name
 from captum_ext.suitable import embeds_patches
 
 #: The arguments of ``attribute()`` that suit these inputs: ``defaults(inputs, resolution, seed)``.
@@ -327,61 +326,3 @@ def _name_of(model: Any) -> str:
     """What a model calls itself, or the name of its class."""
     name = getattr(model, "name", None)
     return name if isinstance(name, str) else type(model).__name__
-
-
-@dataclass(frozen=True)
-class ExamModelSpec:
-    """A model whose right answer is known.
-
-    Args:
-        name: identifier, lower case with underscores, unique.
-        title: for people.
-        about: one line of what decides.
-        model: a :class:`captum_ext.exam.KnownModel`, which takes ``size``, ``seed`` and ``output``.
-        origin: the distribution that it comes from.
-
-    Raises:
-        ValueError: the name is not an identifier.
-    """
-
-    name: str
-    title: str
-    about: str
-    model: type[nn.Module]
-    origin: str = "captum_ext"
-
-    def __post_init__(self) -> None:
-        check_name(self.name)
-
-
-def specs_in(package: str, word: str) -> tuple[Any, ...]:
-    """The specs that the modules of a package declare, one as ``word`` or several as its plural.
-
-    Args:
-        package: its name.
-        word: the name of a module's constant.
-
-    Example:
-        >>> [spec.name for spec in specs_in("captum_ext.exam", "EXAM_MODEL")]
-        ['center_pixel', 'additive', 'and_or', 'saturation']
-    """
-    specs: list[Any] = []
-    for module_info in iter_modules(import_module(package).__path__, prefix=f"{package}."):
-        module = import_module(module_info.name)
-        specs.extend(getattr(module, f"{word}S", ()))
-        if hasattr(module, word):
-            specs.append(getattr(module, word))
-    return tuple(specs)
-
-
-def check_name(name: str) -> None:
-    """Refuses a spec's name that is no lower-case identifier.
-
-    Raises:
-        ValueError: it says which.
-
-    Example:
-        >>> check_name("saliency")
-    """
-    if not name.isidentifier() or name != name.lower():
-        raise ValueError(f"name must be a lower-case identifier; got {name!r}")

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("_captum", "lazy", "choices", "value_checks"),
     ("checks", "image_files", "randomness", "passes", "results", "targets", "layers", "suitable"),
-    ("object_path", "signatures"),
+    ("object_path", "signatures", "spec_files"),
     ("analysis",),
     (
         "attribution_mixin",
@@ -21,7 +21,7 @@ FLOORS = (
         "call_model",
         "budgets",
         "spec",
-        "metric_spec",
+        "metric_spec", "exam_spec",
     ),
     ("path", "models"),
     ("attr",),

@@ -18,7 +18,8 @@ from captum_ext.attr.prediction_difference import PDA, PredictionDifference
 from captum_ext.attr.segment_perturbation import SegmentAttribution, SegmentPerturbation
 from captum_ext.attr.segment_presets import CIU, RISE, SegmentLime, SegmentPda, SegmentShap
 from captum_ext.attr.xrai import XRAI
-from captum_ext.spec import MethodSpec, specs_in
+from captum_ext.spec import MethodSpec
+from captum_ext.spec_files import specs_in
 
 __all__ = [
     "CIU",

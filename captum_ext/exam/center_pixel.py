@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from captum_ext.checks import check_baselines
 from captum_ext.exam.known_model import HEADS, KnownModel
-from captum_ext.spec import ExamModelSpec
+from captum_ext.exam_spec import ExamModelSpec
 
 # Level v is the input v / 255, also with fewer or more classes than 256.
 WHITE = 255

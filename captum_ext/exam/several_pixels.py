@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from captum_ext.checks import check_int
 from captum_ext.exam.known_model import HEADS, KnownModel
 from captum_ext.exam.shapley import MAX_PLAYERS
-from captum_ext.spec import ExamModelSpec
+from captum_ext.exam_spec import ExamModelSpec
 
 #: Magnitudes of the additive model's weights: none is near zero, none hides the others.
 WEIGHTS = (0.5, 1.5)

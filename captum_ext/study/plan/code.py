@@ -214,6 +214,8 @@ def _source(spec: ModuleSpec) -> bytes:
 
 def _spec(name: str) -> ModuleSpec | None:
     """Where a module is or would be imported from; it is not imported."""
+    if not name or name.startswith("."):
+        return None
     if name in sys.modules:
         return getattr(sys.modules[name], "__spec__", None)
     parent = name.rpartition(".")[0]
