@@ -82,8 +82,8 @@ class Answer:
         traceback: of the error.
         applies: False where the method does not work on such a model or input at all.
         remarks: what is odd about the attribution.
-        passes: examples that the method asked for; what another method had asked before counts.
-        computed: examples that really went through the model.
+        passes: examples that the method sent to the model, those answered from memory included.
+        computed: examples that went through the model.
         seconds: wall time, as if no other method had asked the same before.
         elapsed: wall time that it really took.
         exception: that was raised; None where :attr:`error` is about the attribution.

@@ -16,7 +16,7 @@ from captum_ext.spec_files import check_name
 
 
 class MetricNeed(str, Enum):
-    """What a metric needs of whoever asks for it."""
+    """What a metric needs beside model, image and attribution."""
 
     OUTPUT = "output"  #: a choice: the setting ``output``, the model's probability or its logit
     MASK = "mask"  #: the object's pixels, as ``mask``
@@ -32,7 +32,7 @@ class MetricNeed(str, Enum):
 
 #: Outputs that metrics look at; the first is the default.
 METRIC_OUTPUTS = ("probability", "logit")
-#: What a study says itself, or has no use for.
+#: Arguments that a study supplies, or does not use.
 _SUPPLIED = {
     *("forward_func", "inputs", "attributions", "target", "additional_forward_args"),
     *("mask", "shapley_values", "floor", "method", "arguments", "generator", "output"),
@@ -117,7 +117,7 @@ class MetricSpec:
 
     @property
     def takes_seed(self) -> bool:
-        """Whether it can be told a seed, as ``generator``."""
+        """Whether it takes a seed, as ``generator``."""
         return any("generator" in inspect.signature(each).parameters for each in self.functions)
 
     def arguments(self) -> list[Argument]:

@@ -78,7 +78,7 @@ def writable(folder: Path) -> Iterator[None]:
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
-    """What was asked for, as plain values."""
+    """The arguments of the command, as plain values."""
     settings = {name: value for name, value in vars(args).items() if name != "run"}
     return settings | {"out": str(args.out)}
 

@@ -102,10 +102,10 @@ def _run_exam(args: argparse.Namespace) -> int:
 
 
 def _model(args: argparse.Namespace) -> KnownModel:
-    """The model that was asked for.
+    """The exam model that the arguments name.
 
     Raises:
-        ValueError: an unknown one, or an argument that it has no use for.
+        ValueError: an unknown model, or an argument that it does not take.
     """
     from captum_ext.exam import CenterPixelModel, make_model
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: The exit code where no cell could be computed.
 ALL_FAILED = 1
-# What cannot be asked for without a study.
+# Arguments that need a study.
 _OF_A_STUDY = (
     *("workers", "scheduler", "threads", "images", "weights"),
     *("extend", "retry_failed", "dry_run"),

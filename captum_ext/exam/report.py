@@ -151,7 +151,7 @@ def figure(model: KnownModel, image: Tensor, answers: Sequence[ExamAnswer]) -> F
         f"image: {model.size} x {model.size}",
     ]
     several = len(model.relevant) > 1
-    # A method may explain another output than the one that was asked for.
+    # A method may explain another output than the exam's.
     outputs = {model.output, *(a.output for a in shown)} if several else set()
     exact = {o: model.with_output(o).shapley_values(image, target)[0] for o in outputs}
     panels = [

@@ -1,4 +1,4 @@
-"""How near an attribution comes to the known answer."""
+"""Scores of an attribution against the known answer."""
 
 from __future__ import annotations
 

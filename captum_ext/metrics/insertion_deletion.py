@@ -49,7 +49,7 @@ def deletion(
             ``segments`` and ``ties``).
 
     Returns:
-        The area ``[B]`` (trapezoids, over a width of 1), and the curves where asked for.
+        The area ``[B]`` (trapezoids, over a width of 1), and the curves on request.
 
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])

@@ -140,7 +140,7 @@ def lif(
         **settings: and everything else: see :func:`occlusion_curves`.
 
     Returns:
-        ``[B]``, and the curves where asked for.
+        ``[B]``, and the curves on request.
 
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])
@@ -199,7 +199,7 @@ def srg(
         normalize, return_curves, **settings: as of :func:`lif`.
 
     Returns:
-        ``[B]``, and, where asked for, the curves ``[B, 2, K]``: LIF, then MIF.
+        ``[B]``, and, on request, the curves ``[B, 2, K]``: LIF, then MIF.
 
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])

@@ -29,7 +29,7 @@ Method = str | MethodSpec | type[Attribution] | Callable[..., Tensor]
 
 
 class NotFiniteError(ValueError):
-    """A method has given NaN or infinite values: of no use for this example, but for others."""
+    """A method returned NaN or infinite values for this example; others may be valid."""
 
 
 def pixel_relevance(attributions: Any, inputs: Any, name: str = "attributions") -> Tensor:

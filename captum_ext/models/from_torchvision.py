@@ -65,5 +65,5 @@ def from_torchvision(name: str, weights: str) -> LibraryModel:
 
 
 def _models() -> ModuleType:
-    # Imported where it is asked for: whoever brings a model of their own need not wait for it.
+    # Imported at first use: a user's own model does not need it.
     return import_module("torchvision.models")

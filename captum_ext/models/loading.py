@@ -62,7 +62,7 @@ def load_model(
     Raises:
         TypeError: a factory that gives no module.
         ValueError: an unknown model, with the nearest names; weights that cannot be had, read or
-            fitted, with the names of the tensors; another argument that does not do.
+            fitted, with the names of the tensors; another argument that is invalid.
 
     Example:
         >>> model = load_model(lambda: nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), size=4)
@@ -141,7 +141,7 @@ def _made(model: Any, weights: str) -> nn.Module:
 
 
 def _described(network: nn.Module) -> LibraryModel:
-    """What a module itself tells of how it is to be used."""
+    """The preprocessing and class names that a module carries."""
     view = Framing((USUAL_SIDE, USUAL_SIDE), USUAL_SIDE)
     if isinstance(network, Preprocessed):
         normalize = network.normalize

@@ -92,7 +92,7 @@ class ExplainedPicture:
         model: that was explained.
         classes: that were explained.
         answers: class by class, method by method.
-        settings: what was asked for.
+        settings: the arguments of :func:`explain_picture`, as plain values.
     """
 
     name: str

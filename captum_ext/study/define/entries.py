@@ -36,7 +36,7 @@ class ModelEntry:
     Args:
         name: in tables.
         load: gives it; to go to other processes, it must be one that can be pickled.
-        given: how it was asked for, plain values for the report.
+        given: the arguments it was made with, plain values for the report.
     """
 
     name: str
@@ -210,7 +210,7 @@ class MetricEntry:
         metric: the name of one of :func:`captum_ext.registry.metrics`, where a spec is written, as
             ``package.module:METRIC``, or a spec.
         name: in tables; None: that of the metric.
-        settings: what the metric is told.
+        settings: arguments of the metric.
 
     Raises:
         ValueError: an unknown metric or setting.

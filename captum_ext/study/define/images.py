@@ -25,7 +25,7 @@ CROPS = "crops:"
 
 @dataclass(frozen=True)
 class StudyImage(ABC):
-    """An image of a study, read when it is asked for.
+    """An image of a study, read when it is first used.
 
     Attributes:
         name: in tables; unique in a study.

@@ -17,7 +17,7 @@ from captum_ext.outputs import with_output
 from captum_ext.spec import MethodSpec, Resolution
 from captum_ext.study.plan.canonical import digest_of_model
 
-#: What may be asked for in place of a class.
+#: Words that a study takes in place of a class.
 PREDICTED, LABEL = "predicted", "label"
 
 

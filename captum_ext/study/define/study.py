@@ -36,10 +36,10 @@ class Study:
         masks: files that show where the object is, by the image's name.
         keep_attributions: write each attribution into the folder's ``attributions/``.
         gallery: of how many images, the first ones, to keep small pictures for the report.
-        settings: how the study was asked for, plain values for the report.
+        settings: the study as its file has it, plain values for the report.
 
     Raises:
-        ValueError: nothing of one kind, two of a name, a target or masks that do not do, passes
+        ValueError: nothing of one kind, two of a name, an invalid target, invalid masks, passes
             for a method of unknown cost.
 
     Example:

@@ -224,7 +224,7 @@ class _Reader:
 
 
 def _text_of(module: str) -> str | None:
-    """A digest of a module's source; "" where its version tells of it; None where it has none."""
+    """A digest of a module's source; "" where its version decides; None where it has none."""
     return digest_of_module(module) if origin_of(module) is None else ""
 
 

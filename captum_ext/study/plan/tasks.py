@@ -1,4 +1,4 @@
-"""What a study comes to: cells, and the tasks that fill them."""
+"""The plan of a study: its cells, and the tasks that fill them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric is told of one attribution of a study, and how it is called with that.
+"""What a metric may use of one attribution of a study, and how the metric is called.
 
 A metric is called with what a cell knows: the model, the image, the attribution, the class, and
 what else its spec needs, as the mask or the method.
@@ -47,7 +47,7 @@ class MetricContext:
         attribution: ``[1, C, h, w]``.
         mask_file: shows where the object is; None where there is none.
         seed: of what is drawn.
-        beside: what the method was told to return beside the attribution, as a convergence delta.
+        beside: what the method returned beside the attribution, as a convergence delta.
         memory: what metrics of the same attribution share.
         spared: passes and seconds that are the metric's, too, but were not its model's.
     """

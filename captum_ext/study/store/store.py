@@ -1,8 +1,8 @@
 """The results of a study, in an SQLite file of its folder.
 
-Each cell is a transaction of its own, so that whoever is killed loses the cell that he was at. Any
-number of processes may write at once: each claims the task that it works on, and a lock, which the
-system takes back from the dead, tells whether it is alive.
+Each cell is a transaction, so a process that is killed loses no more than the cell it was computing.
+Several processes may write at once: each claims the task that it works on, and a lock, which the
+system takes back from a dead process, shows whether it is alive.
 """
 
 from __future__ import annotations
