@@ -1,6 +1,6 @@
 """The results of a study, in an SQLite file of its folder.
 
-Each cell is a transaction, so a process that is killed loses no more than the cell it was computing.
+Each cell is a transaction, so a process that is killed loses only the cell it was computing.
 Several processes may write at once: each claims the task that it works on, and a lock, which the
 system takes back from a dead process, shows whether it is alive.
 """
