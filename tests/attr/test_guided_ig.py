@@ -131,7 +131,7 @@ def test_the_scale_of_the_inputs_does_not_matter(scale):
         ({"max_dist": -0.1}, "max_dist must be at least 0 and at most 1; got -0.1"),
         ({"baselines": torch.zeros(2, 3, 6, 6)}, r"baselines must have the shape \(1, 3, 6, 6\)"),
         ({"baselines": "black"}, "baselines must be tensors or numbers; got str"),
-        ({"baselines": (0, 0)}, "one for each of the 1 inputs; got 2"),
+        ({"baselines": (0, 0)}, "one value for each of the 1 inputs; got 2"),
         ({"internal_batch_size": 0}, "internal_batch_size must be at least 1"),
     ],
 )
