@@ -74,5 +74,16 @@ def with_output(
         return (source if own == model.output else model.with_output(own)), own
     output = output_for(spec, output) if has_logit else "probability"
     if output == "probability" and has_logit:
-        source = nn.Sequential(source, nn.Softmax(dim=1)).eval()
+        source = with_softmax(source)
     return source, output
+
+
+def with_softmax(model: nn.Module) -> nn.Module:
+    """A model of logits that gives probabilities.
+
+    Example:
+        >>> import torch
+        >>> with_softmax(nn.Identity())(torch.zeros(1, 2))
+        tensor([[0.5000, 0.5000]])
+    """
+    return nn.Sequential(model, nn.Softmax(dim=1)).eval()

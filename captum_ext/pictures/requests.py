@@ -12,6 +12,9 @@ from captum_ext.models import Classifier
 from captum_ext.signatures import accepted_arguments
 from captum_ext.spec import MethodSpec
 
+#: Parts of a request that some methods do not take, beside settings.
+_PARTS = ("references", "layer", "baseline")
+
 
 def check_request(request: Request, specs: Sequence[MethodSpec], model: Classifier) -> None:
     """Refuses what no method takes, before the model runs.
@@ -40,9 +43,7 @@ def check_request(request: Request, specs: Sequence[MethodSpec], model: Classifi
             raise ValueError(f"arguments must not hold {name}, which is known")
     if request.baseline is not None:
         check_choice(request.baseline, "baseline", BASELINES)
-    given = dict.fromkeys(request.settings, True) | {
-        name: getattr(request, name) is not None for name in ("references", "layer", "baseline")
-    }
+    parts = [part for part in _PARTS if getattr(request, part) is not None]
     used: set[str] = set()
     problems: list[str] = []
     for spec in specs:
@@ -52,11 +53,11 @@ def check_request(request: Request, specs: Sequence[MethodSpec], model: Classifi
             problems.append(str(error))
             continue
         used |= set(taken.settings)
-        used |= {name for name in given if getattr(taken, name, None) is not None}
+        used |= {part for part in parts if getattr(taken, part) is not None}
     if len(problems) == len(specs):
         raise ValueError("; ".join(problems))
-    for name, there in given.items():
-        if there and name not in used:
+    for name in (*parts, *request.settings):
+        if name not in used:
             raise TypeError(f"{name} is not taken by {', '.join(spec.name for spec in specs)}")
 
 

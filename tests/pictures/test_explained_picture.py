@@ -184,3 +184,8 @@ def test_only_pictures_and_classifiers_do(model, picture):
         explain_picture(nn.Identity(), picture)
     with pytest.raises(ValueError, match=r"'nowhere\.png' does not exist"):
         explain_picture(model, "nowhere.png")
+
+
+def test_a_setting_named_as_a_part_of_a_request_is_not_taken_either(model, picture):
+    with pytest.raises(TypeError, match="seed is not taken by saliency"):
+        explain_picture(model, picture, "saliency", arguments={"seed": 3})

@@ -13,7 +13,7 @@ from captum_ext.coerce import layer_of
 from captum_ext.exam import KnownModel, as_gray_levels
 from captum_ext.forward import Preprocessed
 from captum_ext.models import Classifier
-from captum_ext.outputs import with_output
+from captum_ext.outputs import with_output, with_softmax
 from captum_ext.spec import MethodSpec, Resolution
 from captum_ext.study.plan.canonical import digest_of_model
 
@@ -96,8 +96,7 @@ class StudyModel(ABC):
             aim: what is explained.
             output: one of :data:`captum_ext.choices.OUTPUTS`.
         """
-        module, output = with_output(spec, self.model, output, aim.has_logit)
-        return module, output
+        return with_output(spec, self.model, output, aim.has_logit)
 
     @abstractmethod
     def scored(self, aim: Aim, output: str) -> nn.Module:
@@ -151,12 +150,9 @@ class StudyClassifier(StudyModel):
         return Aim(seen, top.index, top.label, top.has_logit)
 
     def scored(self, aim: Aim, output: str) -> nn.Module:
-        return self._with_output(self.model, aim, output)
-
-    def _with_output(self, model: nn.Module, aim: Aim, output: str) -> nn.Module:
         if not aim.has_logit or output == "logit":
-            return model
-        return nn.Sequential(model, nn.Softmax(dim=1)).eval()
+            return self.model
+        return with_softmax(self.model)
 
 
 class StudyExamModel(StudyModel):
