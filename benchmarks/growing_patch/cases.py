@@ -130,7 +130,7 @@ def applicable(subject: StudyModel, names: str) -> tuple[list[MethodEntry], list
 
     def problem_with(spec: MethodSpec) -> str | None:
         model = subject.fitting(spec)
-        problem = spec.problem_with(model)
+        problem = spec.problem_with(model, subject.facts(spec))
         if problem is None and isinstance(model, KnownModel) and not model.only_relevant_matter:
             return f"it explains the {model.output}, which every pixel moves"
         return problem

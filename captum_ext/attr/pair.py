@@ -31,7 +31,8 @@ from captum_ext.checks import (
 )
 from captum_ext.forward import Evaluator
 from captum_ext.path import integrate
-from captum_ext.spec import last_convolution
+from captum_ext.soundness import observe
+from captum_ext.soundness.suitability import last_convolution
 from captum_ext.targets import check_call
 
 
@@ -146,7 +147,8 @@ class FromSaliency(AttributionMixin, Attribution):
 
         layer = self.layer
         if layer is None and isinstance(self.core, pair.GradCam):
-            layer = last_convolution(self.forward_func)
+            facts = observe(self.forward_func, inputs, evaluator.additional_forward_args)
+            layer = facts.module(last_convolution(facts))
         function = call_model_function(score, layer=layer)
         if isinstance(self.core, pair.GradCam):
             # It would make three channels, whatever the image has.

@@ -14,11 +14,16 @@ from captum_ext.exam import KnownModel, as_gray_levels
 from captum_ext.forward import Preprocessed
 from captum_ext.models import Classifier
 from captum_ext.outputs import with_output, with_softmax
+from captum_ext.soundness import ModelFacts, observe
 from captum_ext.spec import MethodSpec, Resolution
 from captum_ext.study.plan.canonical import digest_of_model
 
 #: Words that a study takes in place of a class.
 PREDICTED, LABEL = "predicted", "label"
+
+
+#: Side of the gray picture that a model is looked at with.
+GRAY_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,10 @@ class StudyModel(ABC):
         """The model with an output that a method can explain."""
         module, _ = with_output(spec, self.model, "auto", has_logit=False)
         return module
+
+    def facts(self, spec: MethodSpec) -> ModelFacts:
+        """What a run on a gray picture says of the model, with the output that a method explains."""
+        return observe(self.fitting(spec), self.see(torch.full((3, GRAY_SIDE, GRAY_SIDE), 0.5)))
 
     def explained(self, spec: MethodSpec, aim: Aim, output: str) -> tuple[nn.Module, str]:
         """The model as a method sees it, and which output it then gives.

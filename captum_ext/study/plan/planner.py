@@ -200,9 +200,9 @@ def _check_methods(study: Study, subject: StudyModel) -> dict[str, str]:
         with _at(f"method {entry.name!r}"):
             layer = subject.layer(entry.layer)
             model = subject.fitting(entry.spec)
-            problem = entry.spec.problem_with(model, layer)
+            problem = entry.spec.problem_with(model, subject.facts(entry.spec), layer)
             if problem is None:
-                entry.check(model, layer)
+                entry.check()
             else:
                 problems[entry.name] = problem
     return problems

@@ -142,7 +142,7 @@ class MetricContext:
             layer = model.get_submodule(names[id(layer)])
         request = replace(self.request, target=target, layer=layer, seed=self.seed)
         with count_passes(model) as passes:
-            attribution, _ = run_method(self.spec, model, image, request)
+            attribution = run_method(self.spec, model, image, request).heat
         if self.subject.counted not in model.modules():
             self.spared.forward += passes.forward
         return attribution
