@@ -204,5 +204,6 @@ def _not_finite(result: Any) -> list[str]:
     values = as_tuple(result)[0]
     if not isinstance(values, Tensor) or bool(torch.isfinite(values).all()):
         return []
-    examples = (~torch.isfinite(values)).reshape(len(values), -1).any(1)
-    return [f"the result is not finite for examples {examples.nonzero().flatten().tolist()}"]
+    broken = ~torch.isfinite(torch.atleast_1d(values))
+    examples = broken.reshape(len(broken), -1).any(1).nonzero().flatten().tolist()
+    return [f"the result is not finite for examples {examples}"]

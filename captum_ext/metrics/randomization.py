@@ -23,11 +23,9 @@ from captum_ext.checks import check_choice, precise
 from captum_ext.forward import Evaluator
 from captum_ext.metric_spec import MetricNeed, MetricSpec
 from captum_ext.metrics.measurement import NotFiniteError, metric, remark
+from captum_ext.metrics.method_runs import Method, check_method, explanation
 from captum_ext.metrics.relevance import (
-    Method,
-    check_method,
     check_model_call,
-    explanation,
     of_example,
     pixel_relevance,
     target_or_predicted,

@@ -29,22 +29,10 @@ from captum_ext.checks import (
 from captum_ext.forward import Evaluator, default_batch_size
 from captum_ext.metric_spec import MetricNeed, MetricSpec
 from captum_ext.metrics.measurement import NotFiniteError, finite_or_nan, metric, remark
-from captum_ext.metrics.relevance import (
-    Method,
-    check_method,
-    check_model_call,
-    explanation,
-    is_function,
-    of_example,
-    target_or_predicted,
-)
+from captum_ext.metrics.method_runs import Method, check_method, explanation, is_function
+from captum_ext.metrics.perturbations import Perturbation, noise, perturbed_by, squares
+from captum_ext.metrics.relevance import check_model_call, of_example, target_or_predicted
 from captum_ext.randomness import GeneratorLike, example_generator, global_seed, seed_of
-
-#: Captum's form: ``inputs [n, C, H, W]`` to the perturbations, and the perturbed inputs.
-Perturbation = Callable[[Tensor], tuple[Tensor, Tensor]]
-
-# Yeh et al. remove squares of 1 to 10 of MNIST's 28 pixels.
-_LARGEST_SQUARE = 10 / 28
 
 
 @metric
@@ -129,9 +117,9 @@ def infidelity(
         if callable(perturbation):
             perturb = perturbation
         elif perturbation == "square":
-            perturb = _squares(starts[row], count, seed)
+            perturb = squares(starts[row], count, seed)
         else:
-            perturb = _noise(noise_std, seed)
+            perturb = noise(noise_std, seed)
 
         def scores_of(rows: Tensor) -> Tensor:
             only = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
@@ -147,7 +135,7 @@ def infidelity(
             before = scores_of(wide[row])
             for start in range(0, count, batch_size):
                 copies = wide[row].repeat_interleave(min(batch_size, count - start), dim=0)
-                change, perturbed = _perturbed(perturb, copies)
+                change, perturbed = perturbed_by(perturb, copies)
                 foretold.append((unit * change).flatten(1).sum(1).cpu().double())
                 happened.append(before - scores_of(perturbed))
         shares, costs = torch.cat(foretold), torch.cat(happened)
@@ -252,24 +240,6 @@ def max_sensitivity(
     return scores.to(attributions.device, precise(attributions))
 
 
-def _perturbed(perturb: Perturbation, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The perturbations of ``images [n, C, H, W]``, and the perturbed images, known to be so."""
-    pair = perturb(images)
-    if not isinstance(pair, tuple) or len(pair) != 2:
-        raise TypeError(
-            f"perturbation must return (perturbations, perturbed inputs); got {type(pair).__name__}"
-        )
-    # Captum's decorator of such functions makes tuples, of one input each.
-    change, perturbed = (as_tuple(part)[0] for part in pair)
-    for part in (change, perturbed):
-        if not isinstance(part, Tensor) or part.shape != images.shape:
-            what = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
-            raise ValueError(
-                f"perturbation must return tensors of the shape {tuple(images.shape)}; got {what}"
-            )
-    return change, perturbed
-
-
 def _best_multiple(shares: Tensor, costs: Tensor) -> Tensor:
     """``shares`` times the number that brings them nearest to ``costs``."""
     largest = shares.abs().amax()
@@ -277,40 +247,6 @@ def _best_multiple(shares: Tensor, costs: Tensor) -> Tensor:
         return shares
     unit = shares / largest
     return unit * ((unit * costs).sum() / unit.square().sum())
-
-
-def _squares(start: Tensor, count: int, seed: int) -> Perturbation:
-    """Squares of an image that take the values of ``start [1, C, H, W]``."""
-    height, width = start.shape[2:]
-    largest = max(1, round(_LARGEST_SQUARE * min(height, width)))
-    draws = torch.rand(count, 3, generator=example_generator(seed), dtype=torch.float64)
-    side = (1 + draws[:, 0] * largest).long()
-    top = (draws[:, 1] * (height - side + 1)).long()
-    left = (draws[:, 2] * (width - side + 1)).long()
-    rows, columns = torch.arange(height), torch.arange(width)
-    in_rows = (rows >= top[:, None]) & (rows < (top + side)[:, None])
-    in_columns = (columns >= left[:, None]) & (columns < (left + side)[:, None])
-    inside = (in_rows[:, :, None] & in_columns[:, None, :])[:, None].to(start.device)
-    squares = iter(inside)
-
-    def perturb(images: Tensor) -> tuple[Tensor, Tensor]:
-        taken = torch.stack([next(squares) for _ in images])
-        return taken.expand_as(images).to(images), torch.where(taken, start, images)
-
-    return perturb
-
-
-def _noise(std: float, seed: int) -> Perturbation:
-    stream = example_generator(seed)
-
-    def perturb(images: Tensor) -> tuple[Tensor, Tensor]:
-        # Image by image, so that the noise is the same whatever the size of a batch.
-        size = images.shape[1:]
-        draws = [torch.randn(size, generator=stream, dtype=torch.float64) for _ in images]
-        noise = std * torch.stack(draws).to(images)
-        return noise, images - noise
-
-    return perturb
 
 
 METRICS = (
