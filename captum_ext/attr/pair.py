@@ -19,6 +19,7 @@ from captum_ext.call_model import (
     CallModelFunction,
     as_example,
     as_mask,
+    as_numbers,
     ask,
     call_model_function,
     check_function,
@@ -155,7 +156,7 @@ class FromSaliency(AttributionMixin, Attribution):
             settings = {"three_dims": False} | settings
         # SciPy and scikit-image know no half precision.
         array = as_mask(x.to(precise(x)))
-        mask = np.asarray(self.core.GetMask(array, function, **settings))
+        mask = as_numbers(self.core.GetMask(array, function, **settings), "the mask of core")
         return _as_attribution(mask, x)
 
 
@@ -196,7 +197,7 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
             )
         start = torch.zeros_like(x)
         if x_baseline is not None:
-            start = start + as_example(x_baseline).double()
+            start = start + as_example(x_baseline, "x_baseline").double()
         check_inputs(start, "x_baseline")
 
         def gradients(points: tuple[Tensor, ...], paths: Tensor) -> tuple[Tensor, ...]:
