@@ -27,7 +27,7 @@ from captum_ext.forward import (
     default_batch_size,
     predicted_target,
 )
-from captum_ext.outputs import with_output
+from captum_ext.outputs import output_settings, with_output
 from captum_ext.randomness import global_seed
 from captum_ext.signatures import accepted_arguments
 from captum_ext.spec import MethodSpec, Resolution
@@ -44,9 +44,10 @@ class Request:
 
     Attributes:
         target: in Captum's forms; None: each example's highest output.
-        output: one of :data:`captum_ext.choices.OUTPUTS`, for a classifier that gives logits; None:
-            as the model gives it.
-        has_logit: whether the model gives logits; else its output is a probability.
+        output: one of :data:`captum_ext.choices.OUTPUTS`, for a classifier; None: as the model
+            gives it.
+        outputs: what the model gives, one of :data:`captum_ext.choices.OUTPUT_KINDS`, and not
+            ``"auto"``; not looked at where ``output`` is None.
         baseline: name of a baseline, of :data:`captum_ext.baselines.BASELINES`.
         references: examples of other images, a tensor ``[R, ...]`` for each input.
         layer: for methods that look into one, or its name.
@@ -58,7 +59,7 @@ class Request:
 
     target: Any = None
     output: str | None = None
-    has_logit: bool = True
+    outputs: str = "softmax"
     baseline: str | None = None
     references: Tensor | tuple[Tensor, ...] | None = field(default=None, repr=False)
     layer: nn.Module | str | None = None
@@ -141,7 +142,7 @@ def ask(
     spared = shared.spared if shared is not None else 0.0
     start = time.perf_counter()
     try:
-        module, answer.output = with_output(spec, model, request.output, request.has_logit, shared)
+        module, answer.output = with_output(spec, model, request.output, request.outputs, shared)
         problem = spec.problem_with(module, layer_of(model, request.layer)) or _too_large(
             spec, example, request
         )
@@ -198,7 +199,7 @@ def run_method(
         spec: the method.
         model: as the method sees it.
         example: a tensor ``[B, ...]`` or a tuple of them.
-        request: what is asked; its output is not looked at.
+        request: what is asked; ``model`` gives the output that it asks for.
         base: the model whose layers and baselines have names; None: ``model``.
 
     Returns:
@@ -235,6 +236,11 @@ def run_method(
         settings |= spec.within(
             request.passes, copies if several else copies[0], request.resolution, chosen
         )
+    settings |= {
+        name: value
+        for name, value in output_settings(spec, request.output, request.outputs).items()
+        if name in accepted
+    }
     settings |= _general(attribution, model, copies, request.seed, accepted) | chosen
     additional = settings.get("additional_forward_args")
     if target is None:
