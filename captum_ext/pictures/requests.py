@@ -9,6 +9,7 @@ from captum_ext.asking import Request
 from captum_ext.baselines import BASELINES
 from captum_ext.checks import check_choice
 from captum_ext.models import Classifier
+from captum_ext.outputs import problem_with_outputs
 from captum_ext.signatures import accepted_arguments
 from captum_ext.spec import MethodSpec
 
@@ -65,8 +66,11 @@ def request_for(spec: MethodSpec, request: Request, model: Classifier) -> Reques
     """The part of a request that a method takes.
 
     Raises:
-        TypeError, ValueError: the method does not work on the model.
+        TypeError, ValueError: the method does not work on the model, or on its kind of outputs.
     """
+    problem = problem_with_outputs(spec, model.outputs)
+    if problem is not None:
+        raise ValueError(problem)
     layer = request.layer if spec.takes_layer else None
     accepted, _ = accepted_arguments(spec.make(model, layer))  # type: ignore[arg-type]
     takes_baseline = "baselines" in accepted and not spec.compares
