@@ -147,6 +147,12 @@ class Classifier(Preprocessed):
                     f"target {target!r} is the name of several classes; give a number of "
                     f"{', '.join(map(str, sorted(found)))}"
                 )
+        opposite = set(self.class_names or ()) - set(known_names)
+        if any(_same(name, text, exact=False) for name in opposite):
+            raise ValueError(
+                f"target must be {known_names[0]!r}, the one output of {self.name}; got "
+                f"{target!r}, its opposite: what speaks for the one speaks against the other"
+            )
         raise unknown(text, "target", dict.fromkeys(name.strip() for _, name in names))
 
     def _check_index(self, index: int) -> int:

@@ -32,12 +32,16 @@ ROUNDING = 1e-4
 _LOW_PRECISION = (torch.bfloat16, torch.float16)
 # Nodes of autograd's graph, by the beginnings of their names: layers whose outputs are not bounded,
 # and operations that do not change whether values are probabilities, or that follow such a layer.
-_LAYERS: tuple[str, ...] = ("Addmm", "Mm", "Bmm", "Addbmm", "Baddbmm", "Mv", "Addmv", "Linear", "Convolution")
-_LAYERS += ("Mkldnn", "Cudnn", "SlowConv", "ThnnConv", "NativeLayerNorm", "NativeBatchNorm")
-_NEUTRAL: tuple[str, ...] = ("View", "Reshape", "UnsafeView", "Squeeze", "Unsqueeze", "Permute", "Transpose")
-_NEUTRAL += ("TBackward", "Select", "Slice", "Index", "Expand", "Clone", "Alias", "AsStrided")
-_NEUTRAL += ("ToCopy", "Mean", "Sum", "Stack", "Cat", "Add", "Sub", "Mul", "Div", "Relu")
-_NEUTRAL += ("AdaptiveAvgPool", "AvgPool", "Amax", "Max", "AdaptiveMaxPool", "NativeDropout")
+_LAYERS = (
+    *("Addmm", "Mm", "Bmm", "Addbmm", "Baddbmm", "Mv", "Addmv", "Linear", "Convolution", "Mkldnn"),
+    *("Cudnn", "Miopen", "SlowConv", "ThnnConv", "NativeLayerNorm", "NativeBatchNorm"),
+)
+_NEUTRAL = (
+    *("View", "Reshape", "UnsafeView", "Squeeze", "Unsqueeze", "Permute", "Transpose", "TBackward"),
+    *("Select", "Slice", "Index", "Expand", "Clone", "Alias", "AsStrided", "ToCopy"),
+    *("Stack", "Cat", "Mean", "Sum", "Add", "Sub", "Mul", "Div", "Relu", "Amax", "Max"),
+    *("AdaptiveAvgPool", "AvgPool", "AdaptiveMaxPool", "NativeDropout"),
+)
 
 
 def output_kind(outputs: Tensor, differentiable: Callable[[], Tensor] | None = None) -> str:

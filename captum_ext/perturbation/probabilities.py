@@ -188,8 +188,9 @@ def _kind_of(outputs: Tensor) -> str:
     if bool((outputs < 0).any()) or bool((outputs > 1).any()):
         return "softmax"
     raise ValueError(
-        "probabilities must be 'softmax' or a function of the outputs, or 'independent': they lie "
-        "in [0, 1] without summing to one, and may be logits or probabilities of independent classes"
+        "probabilities must be 'softmax' or a function of the outputs, or 'independent': they "
+        "lie in [0, 1] without summing to one, and may be logits or probabilities of independent "
+        "classes"
     )
 
 
