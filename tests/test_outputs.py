@@ -130,7 +130,11 @@ def test_probabilities_of_low_precision_get_no_second_softmax(dtype):
         def forward(self, x):
             return self.logits(x).to(dtype).softmax(1)
 
-    model = classifier(Low())
+    for network_of_low in (Low(), nn.Sequential(network(1000), nn.Softmax(1)).to(dtype)):
+        check_that_probabilities_are_as_they_are(classifier(network_of_low))
+
+
+def check_that_probabilities_are_as_they_are(model):
     explained = explain_picture(model, X[0], ["occlusion", "segment_pda"], targets=[3])
     assert explained.classes[0].probability == pytest.approx(model(X)[0, 3].item())
     assert not any(answer.problem for answer in explained.answers)

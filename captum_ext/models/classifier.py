@@ -89,7 +89,11 @@ class Classifier(Preprocessed):
         self.name = name or type(model).__name__
 
     def forward(self, x: Tensor, *args: Any) -> Any:
-        outputs = super().forward(x, *args)
+        normalized = self.normalize(x)
+        # A picture is float32; weights may be of another precision.
+        weights = (each for each in self.model.parameters() if each.is_floating_point())
+        first = next(weights, normalized)
+        outputs = self.model(normalized.to(first.dtype), *args)
         one_number = isinstance(outputs, Tensor) and outputs.dim() == 1
         return outputs[:, None] if one_number else outputs
 

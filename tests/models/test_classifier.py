@@ -199,5 +199,13 @@ def test_the_model_gets_normalized_images_and_asking_it_leaves_no_graph():
     assert logits == pytest.approx(model.model(scaled)[0].tolist())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_may_be_of_any_precision(dtype):
+    network = nn.Sequential(nn.Conv2d(3, 4, 2), nn.Flatten())
+    expected = classifier(network).top(SEEN)
+    top = classifier(network.to(dtype)).top(SEEN)
+    assert [each.logit for each in top] == pytest.approx([e.logit for e in expected], abs=0.02)
+
+
 def test_a_picture_is_seen_at_the_models_size_in_a_batch_of_one():
     assert classifier().see(torch.rand(3, 9, 5)).shape == (1, 3, 2, 2)
