@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from captum_ext.checks import as_tuple, check_choice, check_inputs, one_line
 from captum_ext.coerce import baselines_of, layer_of
 from captum_ext.forward import Remembered, count_passes, default_batch_size, predicted_target
-from captum_ext.outputs import only_runs, with_output
+from captum_ext.outputs import only_runs, output_settings, with_output
 from captum_ext.passes import checking
 from captum_ext.randomness import global_seed
 from captum_ext.request import NOISE, NOT_FINITE, ZERO, Answer, Request
@@ -196,11 +196,13 @@ class _MethodCall:
         order = (*self.explained, *self.others) if self.others else ()
         plain = guarded(base, facts, request.part, order)
         shared = self.shared if plain is self.model else None
-        module, answer.output = with_output(spec, plain, request.output, request.has_logit, shared)
-        if module is not plain and module is not shared and not only_runs(spec):
-            facts = observe(module, self.inputs, self._additional())
         layer = layer_of(base, request.layer)
         try:
+            module, answer.output = with_output(
+                spec, plain, request.output, request.outputs, shared
+            )
+            if module is not plain and module is not shared and not only_runs(spec):
+                facts = observe(module, self.inputs, self._additional())
             attribution = spec.make(module, layer, facts)
             self._check_size()
         except (TypeError, ValueError):
@@ -275,6 +277,11 @@ class _MethodCall:
             chosen = spec.reference_arguments(self._given(examples)) | chosen
         if request.passes is not None:
             settings |= spec.within(request.passes, self._given(inputs), request.resolution, chosen)
+        settings |= {
+            name: value
+            for name, value in output_settings(spec, request.output, request.outputs).items()
+            if name in self.accepted
+        }
         settings |= _general(attribution, module, inputs, request.seed, self.accepted) | chosen
         if self.others:
             settings["additional_forward_args"] = self._additional()

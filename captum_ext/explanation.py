@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from captum_ext.asking import run_method, warn_of
 from captum_ext.checks import as_tuple
-from captum_ext.choices import DEFAULT_METHOD
-from captum_ext.coerce import inputs_of, model_of, references_of, target_of
+from captum_ext.choices import DEFAULT_METHOD, OUTPUTS
+from captum_ext.coerce import inputs_of, model_of, outputs_of, references_of, target_of
 from captum_ext.randomness import GeneratorLike, seed_of
 from captum_ext.registry import as_spec
 from captum_ext.request import Request
@@ -30,6 +30,7 @@ def explain(
     *,
     layer: nn.Module | str | None = None,
     references: Any = None,
+    outputs: str | None = None,
     device: str | torch.device | None = None,
     resolution: Resolution = "image",
     passes: int | None = None,
@@ -60,6 +61,12 @@ def explain(
             last convolution (IG2: the input of the last linear layer or convolution).
         references: examples of other images, ``[R, ...]`` (or a tuple of such), for methods that
             compare with these; for a model of :func:`captum_ext.load_model` also a folder.
+        outputs: what the model gives, one of :data:`captum_ext.choices.OUTPUT_KINDS`, as of
+            :func:`captum_ext.load_model`. Of logits (``"softmax"``, ``"sigmoid"``) a method that
+            only runs the model explains the probability, and one that uses gradients the logit.
+            None or ``"auto"``: the outputs are explained as they are; a method that needs
+            probabilities takes those of a model that :func:`captum_ext.load_model` has been told
+            of, else it finds them by the outputs' values, or refuses these.
         device: where to compute, as of :func:`captum_ext.models.choose_device`; moves the model.
             None: where the model is, or, where it is given by name, the best there is.
         resolution: ``"pixel"`` treats each pixel as a feature of its own, ``"image"`` takes
@@ -93,8 +100,8 @@ def explain(
     Raises:
         ValueError: unknown model, method, class, layer or baseline, with the nearest name; inputs
             that are empty, misaligned, not finite or no picture; a target that does not fit; a
-            method that does not work on the model, or takes more passes at the least; with
-            ``strict`` a check that fails.
+            method that does not work on the model or such outputs, or takes more passes at the
+            least; with ``strict`` a check that fails.
         TypeError: an argument that the method does not take, or a function where a module is
             needed.
 
@@ -111,11 +118,16 @@ def explain(
     if method is None:
         images = all(isinstance(x, Tensor) and x.dim() == 4 for x in as_tuple(inputs))
         method = DEFAULT_METHOD if images else DEFAULT_FOR_OTHERS
+    spec = as_spec(method)
+    settings = dict(arguments or {}) | kwargs
+    kind = outputs_of(model, spec, outputs, settings)
     request = Request(
         target=target,
+        output=None if kind is None else OUTPUTS[0],
+        outputs=kind or "softmax",
         references=references,
         layer=layer,
-        settings=dict(arguments or {}) | kwargs,
+        settings=settings,
         passes=passes,
         seed=seed_of(generator),
         resolution=resolution,
@@ -123,7 +135,6 @@ def explain(
         checks=checks,
         strict=strict,
     )
-    spec = as_spec(method)
     answer = run_method(spec, model, inputs, request)
     warn_of(spec, answer)
     if full:

@@ -23,9 +23,10 @@ class Request:
 
     Attributes:
         target: in Captum's forms; None: each example's highest output.
-        output: one of :data:`captum_ext.choices.OUTPUTS`, for a classifier that gives logits; None:
-            as the model gives it.
-        has_logit: whether the model gives logits; else its output is a probability.
+        output: one of :data:`captum_ext.choices.OUTPUTS`, for a classifier; None: as the model
+            gives it.
+        outputs: what the model gives, one of :data:`captum_ext.choices.OUTPUT_KINDS`, and not
+            ``"auto"``; not looked at where ``output`` is None.
         part: which part of the model's output counts, where it is not one tensor.
         baseline: name of a baseline, of :data:`captum_ext.baselines.BASELINES`.
         references: examples of other images, a tensor ``[R, ...]`` for each input.
@@ -40,7 +41,7 @@ class Request:
 
     target: Any = None
     output: str | None = None
-    has_logit: bool = True
+    outputs: str = "softmax"
     part: int | str | None = None
     baseline: str | None = None
     references: Tensor | tuple[Tensor, ...] | None = field(default=None, repr=False)

@@ -96,7 +96,7 @@ class PatchedModel(StudyModel):
     def aim(self, seen: Tensor, target: int | str) -> PatchedAim:
         aim = super().aim(seen, target)  # type: ignore[safe-super]
         image = patched(seen, self.area, self.truth())
-        return PatchedAim(image, aim.target, aim.label, aim.has_logit, original=seen)
+        return PatchedAim(image, aim.target, aim.label, aim.outputs, original=seen)
 
 
 class _PatchedExam(PatchedModel, StudyExamModel):

@@ -10,6 +10,7 @@ import torch
 from captum_ext.baselines import BASELINES
 from captum_ext.checks import check_choice
 from captum_ext.models import Classifier
+from captum_ext.outputs import problem_with_outputs
 from captum_ext.request import Request
 from captum_ext.soundness import observe
 from captum_ext.spec import MethodSpec
@@ -67,8 +68,11 @@ def request_for(spec: MethodSpec, request: Request, model: Classifier) -> Reques
     """The part of a request that a method takes.
 
     Raises:
-        TypeError, ValueError: the method does not work on the model.
+        TypeError, ValueError: the method does not work on the model, or on its kind of outputs.
     """
+    problem = problem_with_outputs(spec, model.outputs)
+    if problem is not None:
+        raise ValueError(problem)
     layer = request.layer if spec.takes_layer else None
     gray = model.see(torch.full((3, *model.view.size), 0.5))
     spec.make(model, layer, observe(model, gray))  # type: ignore[arg-type]
