@@ -21,6 +21,7 @@ from captum_ext.budgets import Call, Cells, Fixed, Knob, SlidingWindows
 from captum_ext.perturbation import grid_masks, pixel_masks
 from captum_ext.perturbation.windows import window_lengths
 from captum_ext.soundness.identities import (
+    PATH_TOLERANCE,
     ClassDependence,
     Completeness,
     Conservation,
@@ -43,8 +44,6 @@ LRP_EPSILON = 0.25
 MAX_REGRESSION_FEATURES = 1024
 MAX_PERMUTED_FEATURES = 4096
 
-#: By what part of the output's change the sum of a path's few gradients may miss it.
-PATH_TOLERANCE = 0.05
 _USE_IG = "take integrated_gradients on this model"
 _GRAPH = {"no_graph": "Captum multiplies by inputs that still require gradients"}
 _SHARED_NOISE = {
@@ -252,7 +251,7 @@ SPECS: tuple[MethodSpec, ...] = (
         "Sundararajan et al., ICML 2017",
         ca.IntegratedGradients,
         _GRADIENTS,
-        promises=(Completeness(PATH_TOLERANCE, advice="take more n_steps"),),
+        promises=(Completeness(PATH_TOLERANCE, "take more n_steps", of_size=0.005),),
         promises_dummy=True,
         deviations=_GRAPH,
         budget=Knob("n_steps", each=2),

@@ -181,8 +181,8 @@ the model's output (2, 5, 8, 8): pass a tuple of 3 numbers, or a model that retu
     if selected.numel() != n_examples:
         raise ValueError(
             f"target must select one output per example; {target!r} leaves the shape "
-            f"{tuple(selected.shape)} of the model's output {tuple(outputs.shape)}: pass a tuple of "
-            f"{len(shape) - 1} numbers, or a model that returns [B, classes]"
+            f"{tuple(selected.shape)} of the model's output {tuple(outputs.shape)}: pass a tuple "
+            f"of {len(shape) - 1} numbers, or a model that returns [B, classes]"
         )
 
 

@@ -28,7 +28,9 @@ from captum_ext.call_model.keys import (
     channels_last,
 )
 from captum_ext.checks import check_choice
-from captum_ext.layers import CONVOLUTIONS, HEADS, Tap, gradients_of, last_head
+from captum_ext.layers import Tap, gradients_of
+from captum_ext.soundness import observe
+from captum_ext.soundness.suitability import last_convolution, last_representation
 from captum_ext.targets import plain_target, select_target
 
 _WITH_GRADIENTS = {INPUT_OUTPUT_GRADIENTS, CONVOLUTION_OUTPUT_GRADIENTS, REP_DISTANCE_GRADIENTS}
@@ -173,7 +175,8 @@ class TorchCallModel:
         if self.representation_layer is None:
             if not isinstance(self.model, nn.Module):
                 raise ValueError("representation_layer must be given where model is no module")
-            self.representation_layer = self._last(self.model, ready, HEADS)
+            facts = observe(self.model, ready)
+            self.representation_layer = facts.module(last_representation(facts))
         return self.representation_layer
 
     def convolution(self, ready: Tensor) -> nn.Module:
@@ -181,14 +184,9 @@ class TorchCallModel:
         if self.layer is None:
             if not isinstance(self.model, nn.Module):
                 raise ValueError("layer must be given where model is no module")
-            self.layer = self._last(self.model, ready, CONVOLUTIONS)
+            facts = observe(self.model, ready)
+            self.layer = facts.module(last_convolution(facts))
         return self.layer
-
-    def _last(
-        self, model: nn.Module, ready: Tensor, kinds: tuple[type[nn.Module], ...]
-    ) -> nn.Module:
-        with torch.no_grad():
-            return last_head(model, lambda: model(ready.clone()), kinds)
 
     def as_input(self, x_value_batch: Any) -> Tensor:
         """The batch as the model takes it: channels first, in its dtype, on its device."""

@@ -17,13 +17,18 @@ from torch import Tensor, nn
 from captum_ext.checks import as_tuple
 from captum_ext.soundness.evidence import Sides
 from captum_ext.soundness.graph import RELU, dependence, kind_of, nodes_of, upstream
-from captum_ext.soundness.model_facts import ModelFacts
+from captum_ext.soundness.model_facts import ModelFacts, count_kinds
 from captum_ext.targets import select_target
 
 #: Rows that a check sends through the model together.
 CHECK_ROWS = 16
-#: Rounding errors of a sum are so many times the dtype's precision of its terms. Half precision would pardon anything: at most this part.
+#: Rounding errors of a sum are so many times the dtype's precision of its terms; of half
+#: precision, at most this part.
 ROUNDING, MOST_ROUNDING = 256, 0.1
+#: Rounding errors of so large a part of the output leave nothing of it.
+LOST_IN_ROUNDING = 0.01
+#: By what part of the output's change the sum of a path's few gradients may miss it.
+PATH_TOLERANCE = 0.05
 #: Maps that agree so far, relative to their largest value, are equal.
 EQUAL_MAPS = 1e-3
 
@@ -132,6 +137,9 @@ class Completeness:
     Args:
         tolerance: by what part of the difference the sum may miss it.
         advice: what to do where it does.
+        of_size: by what part of the sum of all magnitudes it may miss it, beside that, as far as
+            this is at most :attr:`tolerance` of the output. Errors of a quadrature grow with that
+            sum, and the difference may be near zero.
         of_features: attributions are one number for each feature of ``feature_mask``, repeated
             over its elements.
         noted: the method notes both sides itself; its baseline is the end of a path.
@@ -146,6 +154,7 @@ class Completeness:
 
     tolerance: float = 0.01
     advice: str = "do not trust it"
+    of_size: float = 0.0
     of_features: bool = False
     noted: bool = False
 
@@ -159,7 +168,11 @@ class Completeness:
         size = sum(
             a.detach().abs().flatten(1).double().sum(1).cpu() for a in map(_wide, run.attributions)
         )
-        return compare(self.name, total, change, size, self.tolerance, run, self._text)
+        allowed = self.tolerance * change.abs()
+        if self.of_size:
+            output = run.scores(run.inputs).abs().cpu()
+            allowed += torch.minimum(self.of_size * size, self.tolerance * output)
+        return compare(self.name, total, change, size, allowed, run, self._text)
 
     def _text(self, value: float, expected: float) -> str:
         return (
@@ -192,7 +205,7 @@ def compare(
     total: Tensor,
     expected: Tensor,
     size: Tensor,
-    tolerance: float,
+    allowed: Tensor,
     run: MethodRun,
     text: Callable[[float, float], str],
 ) -> Check | None:
@@ -202,19 +215,14 @@ def compare(
         name: of the identity.
         total, expected: ``[B]`` in float64.
         size: ``[B]``, of the terms of both sides, whose rounding errors are pardoned.
-        tolerance: the part of ``expected`` that ``total`` may miss it by.
+        allowed: ``[B]``, by how much ``total`` may miss it beside that.
         run: that is checked.
         text: what to say where they are not.
     """
     if len(total) != len(expected) or not len(total):
         return None
-    precision = torch.finfo(torch.float32).eps
-    dtypes = [run.inputs[0].dtype, *([run.facts.dtype] if run.facts.dtype else [])]
-    for dtype in dtypes:
-        if dtype.is_floating_point:
-            precision = max(precision, torch.finfo(dtype).eps)
-    rounding = min(ROUNDING * precision, MOST_ROUNDING)
-    slack = tolerance * expected.abs() + rounding * (size.cpu() + expected.abs())
+    rounding = min(ROUNDING * precision_of(run), MOST_ROUNDING)
+    slack = allowed + rounding * (size + expected.abs())
     missed = (total - expected).abs() - slack
     worst = int(missed.nan_to_num(math.inf).argmax())
     value, target = float(total[worst]), float(expected[worst])
@@ -223,6 +231,12 @@ def compare(
     if not (math.isfinite(value) and math.isfinite(target)):
         return Check(name, None, "", value, target)
     return Check(name, False, text(value, target), value, target)
+
+
+def precision_of(run: MethodRun) -> float:
+    """The rounding error of a number in a run: that of the inputs' dtype, or the model's."""
+    dtypes = (torch.float32, run.inputs[0].dtype, run.facts.dtype)
+    return max(float(torch.finfo(d).eps) for d in dtypes if d is not None and d.is_floating_point)
 
 
 def expanded_baselines(
@@ -321,17 +335,22 @@ class Conservation:
         total, expected, flow = (
             torch.cat(list(side)).double().cpu() for side in zip(*notes, strict=True)
         )
-        return compare(self.name, total, expected, flow, self.tolerance, run, self._text(run.facts))
+        output = run.scores(run.inputs).cpu()
+        growth = float((flow / output.abs().clamp(min=torch.finfo(output.dtype).tiny)).max())
+        if growth * precision_of(run) > LOST_IN_ROUNDING:
+            text = (
+                f"is lost in rounding: between the layers the relevance grows to {growth:.2g} times "
+                f"the output, and sums to {float(total[0]):.4g} where that is "
+                f"{float(output[0]):.4g}; do not use it on this model"
+            )
+            return Check(self.name, False, text, float(total[0]), float(output[0]))
+        allowed = self.tolerance * expected.abs()
+        return compare(self.name, total, expected, flow, allowed, run, self._text(run.facts))
 
     @staticmethod
     def _text(facts: ModelFacts) -> Callable[[float, float], str]:
-        between = [each for each in facts.operations if each.between]
-        kinds = sorted({each.kind for each in between})
-        cause = (
-            f": the model has {', '.join(f'{len([b for b in between if b.kind == k])} x {k}' for k in kinds)} between its layers"
-            if kinds
-            else ""
-        )
+        between = count_kinds([each for each in facts.operations if each.between])
+        cause = f": between its layers the model has {between}" if between else ""
 
         def text(value: float, expected: float) -> str:
             return (

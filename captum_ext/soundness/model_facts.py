@@ -104,7 +104,8 @@ class ModelFacts:
         output_form: ``"tensor"``, or what the tensor is taken from (see
             :func:`captum_ext.soundness.model_output.output_form`).
         output_shape: of one example, its batch included; None where the run failed.
-        unused_inputs: the numbers of the differentiable inputs that the output ignores.
+        used_inputs, unused_inputs: the numbers of the differentiable inputs that the output
+            depends on, and of those that it ignores.
         changes_inputs: the numbers of the inputs that the model changes in place.
         coupled: an example's output depends on the other examples of its batch.
         random: two runs on one example differ.
@@ -123,6 +124,7 @@ class ModelFacts:
     traced: bool = False
     output_form: str = "tensor"
     output_shape: tuple[int, ...] | None = None
+    used_inputs: frozenset[int] = frozenset()
     unused_inputs: tuple[int, ...] = ()
     changes_inputs: tuple[int, ...] = ()
     coupled: bool = False
@@ -304,11 +306,12 @@ def _first_run(
     # A model may return its input.
     used |= {number for number, leaf in enumerate(leaves) if leaf_node(leaf) in reached}
     facts = {
-        "runs": watch.layer_runs(reached, depends),
+        "runs": watch.layer_runs(reached, depends, numbers),
         "operations": watch.operations(ordered, depends),
         "traced": bool(used),
         "output_form": form,
         "output_shape": tuple(explained.shape),
+        "used_inputs": frozenset(numbers[leaf] for leaf in used),
         "unused_inputs": tuple(n for leaf, n in enumerate(numbers) if leaf not in used),
         "changes_inputs": tuple(
             number
@@ -469,10 +472,11 @@ class _Watch:
         return [node for call in self.calls for node in (*call.before, *call.after)]
 
     def layer_runs(
-        self, reached: set[Node], depends: dict[Node, frozenset[int]]
+        self, reached: set[Node], depends: dict[Node, frozenset[int]], numbers: list[int]
     ) -> tuple[LayerRun, ...]:
         def of(nodes: list[Node]) -> frozenset[int]:
-            return frozenset().union(*(depends.get(node, frozenset()) for node in nodes))
+            leaves = frozenset().union(*(depends.get(node, frozenset()) for node in nodes))
+            return frozenset(numbers[leaf] for leaf in leaves)
 
         return tuple(
             LayerRun(

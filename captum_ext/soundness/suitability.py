@@ -17,7 +17,7 @@ from captum_ext._captum import (
     SUPPORTED_NON_LINEAR,
     SUPPORTED_NON_LINEAR_LAYERS,
 )
-from captum_ext.layers import CONVOLUTIONS
+from captum_ext.layers import CONVOLUTIONS, HEADS
 from captum_ext.soundness.graph import NORMALIZATION, OTHER, POOLING, PRODUCT, RELU
 from captum_ext.soundness.model_facts import LayerRun, ModelFacts
 
@@ -98,6 +98,9 @@ def without_deep_lift_rules(facts: ModelFacts) -> str | None:
     ]
     if unruled:
         return f"it has no rule for {_names(unruled)}, which it would take for linear"
+    again = _runs_again(run for run in facts.runs if run.kind in ruled)
+    if again is not None:
+        return f"it runs the layer {again} several times; DeepLift needs a layer for each"
     nonlinear = [each for each in facts.operations if each.kind in NONLINEAR]
     if nonlinear and not any(each.layer_kind in ruled for each in nonlinear):
         return without_hooks(facts) or (
@@ -131,10 +134,9 @@ def without_lrp_rules(facts: ModelFacts, ruled: tuple[type[nn.Module], ...]) -> 
     ]
     if others:
         return f"it has no rule for {_names(others)}"
-    counts = Counter(run.name for run in leaves if run.kind not in SUPPORTED_NON_LINEAR_LAYERS)
-    again = [name for name, count in counts.items() if count > 1]
-    if again:
-        return f"it runs the layer {again[0]} {counts[again[0]]} times; LRP needs a layer for each"
+    again = _runs_again(run for run in leaves if run.kind not in SUPPORTED_NON_LINEAR_LAYERS)
+    if again is not None:
+        return f"it runs the layer {again} several times; LRP needs a layer for each"
     return without_hooks(facts)
 
 
@@ -169,6 +171,39 @@ def last_convolution(facts: ModelFacts) -> str:
     return mapped[-1].name
 
 
+def last_representation(facts: ModelFacts) -> str:
+    """The name of the last linear layer or convolution that ran, whose input represents an example.
+
+    Raises:
+        ValueError: there is none, or its input does not depend on every input of the model.
+
+    Example:
+        >>> import torch
+        >>> from captum_ext.soundness import observe
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Softmax(1))
+        >>> last_representation(observe(model, torch.ones(1, 2)))
+        '2'
+    """
+    kinds = ", ".join(kind.__name__ for kind in HEADS)
+    runs = [run for run in facts.ran(*HEADS) if run.name]
+    if not runs:
+        reason = f": {facts.error}" if facts.error else ""
+        raise ValueError(f"layer must be given: {facts.model_name} runs none of {kinds}{reason}")
+    if not facts.traced:
+        return runs[-1].name
+    used = facts.used_inputs
+    reaching = [run for run in runs if run.reaches_output] or runs
+    whole = [run for run in reaching if run.input_depends >= used]
+    if not whole:
+        missing = min((used - run.input_depends for run in reaching), key=len)
+        raise ValueError(
+            f"layer must be given: no {kinds} of {facts.model_name} represents all inputs; what "
+            f"goes into {reaching[-1].name} does not depend on input "
+            f"{', '.join(map(str, sorted(missing)))}. Pass a layer, or a function of all inputs"
+        )
+    return whole[-1].name
+
+
 def embeds_patches(convolutions: Iterable[LayerRun]) -> bool:
     """Whether the only convolution is one that cuts an image into patches, as in transformers."""
     runs = list(convolutions)
@@ -177,6 +212,12 @@ def embeds_patches(convolutions: Iterable[LayerRun]) -> bool:
 
 def _has_places(run: LayerRun) -> bool:
     return run.output_shape is not None and max(run.output_shape[2:], default=1) > 1
+
+
+def _runs_again(runs: Iterable[LayerRun]) -> str | None:
+    """The first layer that runs several times."""
+    counts = Counter(run.name for run in runs)
+    return next((name for name, count in counts.items() if count > 1), None)
 
 
 def _names(kinds: Iterable[Any]) -> str:

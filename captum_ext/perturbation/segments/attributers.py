@@ -22,6 +22,7 @@ from captum_ext.checks import check_choice, check_int, precise
 from captum_ext.perturbation.probabilities import MODES, difference
 from captum_ext.perturbation.segments.linear_fit import least_squares, shapley_kernel
 from captum_ext.perturbation.segments.samplers import check_samples
+from captum_ext.soundness.evidence import note
 
 #: Samples that are weighed at a time.
 CHUNK = 512
@@ -182,7 +183,9 @@ class KernelShapAttributer(Attributer):
         rest = outputs[..., mixed] - base - share * z.sum(1)
         weights = shapley_kernel(z.sum(1), z.shape[1]).sqrt()
         n_free = z.shape[1] - 1
-        return share + least_squares(design * weights[:, None], rest * weights, n_free)
+        scores = share + least_squares(design * weights[:, None], rest * weights, n_free)
+        note("completeness", (scores.sum(-1).reshape(-1), gain.reshape(-1)))
+        return scores
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class StudyModel(ABC):
         return module
 
     def facts(self, spec: MethodSpec) -> ModelFacts:
-        """What a run on a gray picture says of the model, with the output that a method explains."""
+        """What a run on a gray picture says of the model that a method explains."""
         return observe(self.fitting(spec), self.see(torch.full((3, GRAY_SIDE, GRAY_SIDE), 0.5)))
 
     def explained(self, spec: MethodSpec, aim: Aim, output: str) -> tuple[nn.Module, str]:
