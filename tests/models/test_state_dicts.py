@@ -99,7 +99,7 @@ def test_the_only_set_is_taken_whatever_its_name(load, plain, caplog):
 
 @pytest.mark.parametrize("key", ["#emma", "#ema.module", "#state_dict.0.w"])
 def test_a_key_that_is_not_there_is_told_with_those_that_are(load, plain, average, key):
-    with pytest.raises(ValueError, match="hold no set '.*'; they hold 'state_dict', 'ema'"):
+    with pytest.raises(ValueError, match=r"hold no set '.*'; they hold 'state_dict', 'ema'"):
         load({"state_dict": plain, "ema": average}, key)
 
 
