@@ -15,6 +15,15 @@ from typing import Any
 MOST_LISTED = 60
 
 
+class AttributionWarning(UserWarning):
+    """An attribution, or a metric of one, is not what it promises to be on this model.
+
+    Example:
+        >>> issubclass(AttributionWarning, UserWarning)
+        True
+    """
+
+
 def as_tuple(value: Any) -> tuple[Any, ...]:
     """``value`` itself if it is a tuple, else the tuple that holds only ``value``.
 

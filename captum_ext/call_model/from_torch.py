@@ -23,6 +23,7 @@ from captum_ext.call_model.keys import (
     REP_DISTANCE_GRADIENTS,
     REP_LAYER_VALUES,
     as_array,
+    as_numbers,
     channels_first,
     channels_last,
 )
@@ -191,8 +192,7 @@ class TorchCallModel:
 
     def as_input(self, x_value_batch: Any) -> Tensor:
         """The batch as the model takes it: channels first, in its dtype, on its device."""
-        batch = x_value_batch.detach().cpu() if isinstance(x_value_batch, Tensor) else x_value_batch
-        x = torch.from_numpy(np.array(batch))
+        x = torch.from_numpy(as_numbers(x_value_batch, "x_value_batch"))
         like = next(iter(_tensors(self.model)), None)
         if not x.is_floating_point():
             x = x.to(torch.get_default_dtype())
@@ -274,7 +274,8 @@ class _Look:
         representation = self.representation()
         baseline = self.arguments[LAYER_BASELINE]
         if not isinstance(baseline, Tensor):
-            baseline = torch.from_numpy(np.array(baseline, dtype=np.float64))
+            name = f"call_model_args[{LAYER_BASELINE!r}]"
+            baseline = torch.from_numpy(as_numbers(baseline, name))
         baseline = baseline.detach().to(representation)
         if baseline.shape != representation.shape:
             raise ValueError(

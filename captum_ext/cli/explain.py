@@ -16,6 +16,7 @@ from captum_ext.choices import (
     EMBEDDED,
     FITS,
     MAX_SIDE,
+    OUTPUT_KINDS,
     OUTPUTS,
 )
 from captum_ext.cli.common import (
@@ -75,6 +76,13 @@ def add_explain(commands: Any) -> None:
         "--fit", default=FITS[0], choices=FITS, help="own: as its weights want it; squash: no crop"
     )
     model.add_argument("--class-names", metavar="FILE", help="JSON list, or a line each")
+    model.add_argument(
+        "--outputs",
+        default=OUTPUT_KINDS[0],
+        choices=OUTPUT_KINDS,
+        help="what they are: logits of classes that compete (softmax) or of independent labels "
+        "(sigmoid), probabilities, or other scores; auto: as the library says, or as they look",
+    )
     model.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICES)}, or cuda:1")
     what = explain.add_argument_group("what is explained, and how")
     what.add_argument(
@@ -156,6 +164,7 @@ def run_explain(args: argparse.Namespace) -> int:
             size=args.size,
             fit=args.fit,
             class_names=args.class_names,
+            outputs=args.outputs,
             device=args.device,
         )
         request = _PictureRequest(args, model, specs)

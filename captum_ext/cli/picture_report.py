@@ -10,6 +10,7 @@ from captum_ext.results import aligned
 from captum_ext.value_checks import printable
 
 if TYPE_CHECKING:
+    from captum_ext.models import TopClass
     from captum_ext.pictures import ExplainedPicture
 
 #: Of a folder's name, which file systems limit to 255 bytes, with a number after it.
@@ -65,8 +66,11 @@ def report_of(explained: ExplainedPicture, folder: Path) -> str:
         (
             f"{about.index}",
             printable(about.label),
-            f"{about.logit:.2f}" if about.has_logit else "-",
-            f"{about.probability:.4f}",
+            *(
+                (f"{about.logit:.2f}" if about.has_logit else "-", f"{about.probability:.4f}")
+                if about.has_probability
+                else (f"{about.score:.4g}",)
+            ),
         )
         for about in explained.classes
     ]
@@ -93,7 +97,7 @@ def report_of(explained: ExplainedPicture, folder: Path) -> str:
         remarks.append(printable(f"{title}{which}: {remark}"))
     lines = [
         f"{printable(explained.name)} ({width} x {height})",
-        *aligned(("class", "label", "logit", "probability"), classes, left=(1,)),
+        *aligned(("class", "label", *_columns(explained.classes[0])), classes, left=(1,)),
         "",
         *aligned(
             ("method", "label", "explains", "forward", "backward", "seconds"),
@@ -105,3 +109,10 @@ def report_of(explained: ExplainedPicture, folder: Path) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _columns(about: TopClass) -> tuple[str, ...]:
+    """What is told of each class of a picture, all of one kind of outputs."""
+    if not about.has_probability:
+        return ("score",)
+    return "logit", f"probability ({about.outputs})" if about.has_logit else "probability"

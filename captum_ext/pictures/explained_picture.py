@@ -58,7 +58,7 @@ class ClassExplanation:
 
     @property
     def output(self) -> str:
-        """Which output was explained, ``"logit"`` or ``"probability"``."""
+        """Which output was explained, ``"logit"``, ``"probability"`` or ``"score"``."""
         return self.answer.output
 
     @property
@@ -162,7 +162,7 @@ class ExplainedPicture:
                     for answer in own
                 ]
             )
-        names = [f"{_short(printable(c.label))}\n{_number(c)}" for c in self.classes]
+        names = [f"{_short(printable(c.label))}\n{c.number}" for c in self.classes]
         return explanation_figure(
             small.picture,
             maps,
@@ -216,7 +216,8 @@ def explain_picture(
         methods: names, classes or specs.
         top: how many classes to explain, the highest first.
         targets: a class, or classes, to explain in their place, by name or number.
-        output: one of :data:`OUTPUTS`. A method that is defined on one output explains that.
+        output: one of :data:`OUTPUTS`. A method that is defined on one output explains that. What
+            the model's outputs are, :func:`captum_ext.load_model` is told (``outputs``).
         baseline: name of a baseline, for the methods that have one.
         references: pictures of other classes, as of :func:`captum_ext.explain`, for the methods
             that compare with these.
@@ -290,7 +291,7 @@ def explain_picture(
         for about, spec in wanted_maps:
             if on_start is not None:
                 on_start(spec, about)
-            for_class = replace(request, target=about.index, has_logit=about.has_logit)
+            for_class = replace(request, target=about.index, outputs=about.outputs)
             answer = _answer(spec, model, seen, for_class, shared)
             explained.answers.append(ClassExplanation(spec, about, answer))
     except KeyboardInterrupt as error:
@@ -341,7 +342,3 @@ def _short(label: str) -> str:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return "\n".join(lines)
-
-
-def _number(about: TopClass) -> str:
-    return f"p = {about.probability:.3g}"

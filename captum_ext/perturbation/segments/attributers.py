@@ -234,7 +234,8 @@ class PdaAttributer(Attributer):
         if low < -ROUNDING or high > 1 + ROUNDING:
             raise ValueError(
                 "outputs must be probabilities in [0, 1] for PDA (end forward_func in a "
-                f"softmax); got values from {low:g} to {high:g}"
+                "softmax or sigmoid, or say outputs='softmax' or 'sigmoid' to explain()); got "
+                f"values from {low:g} to {high:g}"
             )
 
     def _scores(self, outputs: Tensor, kept: Tensor) -> Tensor:
