@@ -19,6 +19,7 @@ from captum_ext.value_checks import (  # noqa: F401 - both kinds of checks from 
     check_interval,
     check_number,
     one_line,
+    printable,
     unknown,
 )
 

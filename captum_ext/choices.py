@@ -15,6 +15,8 @@ BASELINES = (
 DEVICES = ("auto", "cpu", "cuda", "mps")
 #: ``"own"``: as the model's weights want it; ``"squash"``: the whole picture, whatever its shape.
 FITS = ("own", "squash")
+#: Pixels of a side of the images that a model takes.
+MAX_SIDE = 4096
 #: Which output is explained. ``"auto"``: the logit, where a method uses gradients, as that of a
 #: probability near 1 vanishes; the probability, where it only runs the model.
 OUTPUTS = ("auto", "logit", "probability")

@@ -34,14 +34,30 @@ def as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+def printable(text: object) -> str:
+    """A text with escapes in place of line ends, control characters and bytes that are no UTF-8.
+
+    Example:
+        >>> print(printable("two\\nlines, \\x1b[31mred, café"))
+        two\\nlines, \\x1b[31mred, café
+    """
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text)
+    )
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error on one line, or its class name if it has no message.
 
+    The message of a KeyError is a key, which says nothing without the class.
+
     Example:
-        >>> one_line(ValueError("first,  second")), one_line(MemoryError())
-        ('first, second', 'MemoryError')
+        >>> one_line(ValueError("first,  second")), one_line(MemoryError()), one_line(KeyError("a"))
+        ('first, second', 'MemoryError', "KeyError: 'a'")
     """
-    return " ".join(str(error).split()) or type(error).__name__
+    message = printable(" ".join(str(error).split()))
+    name = type(error).__name__
+    return f"{name}: {message}" if isinstance(error, KeyError) else message or name
 
 
 def check_number(
@@ -61,7 +77,10 @@ def check_number(
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number; got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if math.isfinite(number) and low <= number <= high and not (above and number == low):
         return number
     bounds = []
@@ -72,12 +91,12 @@ def check_number(
     raise ValueError(f"{name} must be {' and '.join(bounds) or 'finite'}; got {value}")
 
 
-def check_int(value: Any, name: str, minimum: int) -> int:
-    """``value`` as an int of at least ``minimum``.
+def check_int(value: Any, name: str, minimum: int, maximum: int | None = None) -> int:
+    """``value`` as an int of at least ``minimum``, and at most ``maximum`` where that is given.
 
     Raises:
         TypeError: not a whole number.
-        ValueError: below ``minimum``.
+        ValueError: below ``minimum`` or above ``maximum``.
 
     Example:
         >>> check_int(0, "n_samples", minimum=1)
@@ -90,6 +109,8 @@ def check_int(value: Any, name: str, minimum: int) -> int:
     number = int(value)
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}; got {number}")
+    if maximum is not None and number > maximum:
+        raise ValueError(f"{name} must be at most {maximum}; got {number}")
     return number
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
-from captum_ext.checks import check_choice, check_int, check_number
-from captum_ext.choices import FITS, OUTPUT_KINDS
+from captum_ext.checks import check_choice, check_int, check_number, printable
+from captum_ext.choices import FITS, MAX_SIDE, OUTPUT_KINDS
 from captum_ext.forward import Preprocessed
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Classifier, Preprocessing
@@ -55,7 +55,8 @@ def load_model(
         weights: ``"DEFAULT"``: the library's own, which it downloads where they are not there, and
             a factory's model as it is; a name that torchvision knows; ``"none"``: random ones, the
             same each time; or the path of a checkpoint, a file of tensors by name. How many
-            classes there are, the checkpoint says.
+            classes there are, the checkpoint says. Of several sets of weights in it, as averages
+            (EMA) beside plain ones, ``"model.pt#state_dict_ema"`` chooses one.
         mean: of the training images, per channel in [0, 1]; None: as the library says, else
             ImageNet's.
         std: their standard deviation.
@@ -145,7 +146,9 @@ def _made(model: Any, weights: str) -> nn.Module:
     def make(n_classes: int | None) -> nn.Module:
         try:
             made = factory(num_classes=n_classes) if n_classes and takes else factory()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a factory may exit()
             raise ValueError(f"model {name!r} cannot be made: {_line(error)}") from error
         if not isinstance(made, nn.Module):
             raise TypeError(
@@ -191,7 +194,7 @@ def _adjusted(
         sides = size if isinstance(size, tuple) else (size, size)
         if len(sides) != 2:
             raise ValueError(f"size must be a side or (height, width); got {size}")
-        height, width = (check_int(side, "size", minimum=1) for side in sides)
+        height, width = (check_int(side, "size", 1, MAX_SIDE) for side in sides)
         resize = height if height == width else (height, width)
         view = replace(view, size=(height, width), resize=resize)
     if fit == "squash":
@@ -248,4 +251,4 @@ def _name_of(model: Any) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{type(error).__name__}: {printable(' '.join(str(error).split()))}"
