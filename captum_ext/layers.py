@@ -146,9 +146,12 @@ def gradients_of(
     """
     gradients: tuple[Tensor | None, ...] = (None,) * len(leaves)
     if output.requires_grad:
-        gradients = torch.autograd.grad(
-            output, leaves, cotangent, retain_graph=keep_graph, allow_unused=True
-        )
+        if cotangent is not None:
+            # The gradient of this sum is the product. Handed to torch, the cotangent would have it
+            # import sympy first, and an interruption in that breaks all later calls.
+            with torch.enable_grad():
+                output = (output * cotangent.to(output)).sum()
+        gradients = torch.autograd.grad(output, leaves, retain_graph=keep_graph, allow_unused=True)
     if all(gradient is None for gradient in gradients):
         why = "its output has no gradient of inputs"
         if torch.is_inference_mode_enabled():

@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from captum_ext.checks import precise
-from captum_ext.forward import Evaluator
+from captum_ext.forward import Evaluator, in_standard_layout
 
 #: Points of several paths: for each input a tensor whose row ``p`` belongs to path ``p``.
 Points = tuple[Tensor, ...]
@@ -292,7 +292,7 @@ class _Results:
             points = tuple(each.unflatten(0, (-1, self.paths_per_example)) for each in self.points)
         attributions = zip(self.attributions, self.inputs, strict=True)
         return Integral(
-            tuple(each.to(x.dtype).contiguous() for each, x in attributions), deltas, points
+            tuple(in_standard_layout(each.to(x.dtype)) for each, x in attributions), deltas, points
         )
 
     def _count_score(self, walk: _Walk, sign: int) -> None:

@@ -29,6 +29,14 @@ def test_the_output_has_a_gradient_with_respect_to_what_was_tapped():
     torch.testing.assert_close(gradient, (model[0](torch.ones(1, 2)) > 0).float())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_cotangent_gives_what_torch_gives_for_it(dtype):
+    x = torch.rand(2, 3, dtype=dtype).requires_grad_()
+    cotangent = 1e4 * torch.rand(2, 3, dtype=dtype)  # in half precision the sum is infinite
+    (expected,) = torch.autograd.grad(x.exp(), x, cotangent)
+    torch.testing.assert_close(gradients_of(x.exp(), (x,), cotangent)[0], expected)
+
+
 def test_the_first_tensor_of_a_tuple_is_taken():
     model = nn.LSTM(2, 3, batch_first=True)
     with Tap(model) as tap:

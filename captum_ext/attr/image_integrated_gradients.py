@@ -35,7 +35,13 @@ from captum_ext.checks import (
     check_int,
     precise,
 )
-from captum_ext.forward import Evaluator, Perturb, Rows, batch_size_or_default
+from captum_ext.forward import (
+    Evaluator,
+    Perturb,
+    Rows,
+    batch_size_or_default,
+    in_standard_layout,
+)
 from captum_ext.path import Points, column
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
@@ -119,7 +125,7 @@ class ImageIntegratedGradients(AttributionMixin, GradientAttribution):
         flat = way * _weighted_gradients(evaluator, tensors, walk, weights)
         parts = flat.split([x[0].numel() for x in tensors], dim=1)
         attributions = tuple(
-            part.reshape(x.shape).to(x.dtype).contiguous()
+            in_standard_layout(part.reshape(x.shape).to(x.dtype))
             for part, x in zip(parts, tensors, strict=True)
         )
         result = attributions if isinstance(inputs, tuple) else attributions[0]

@@ -41,7 +41,7 @@ from captum_ext.checks import (
     check_number,
     precise,
 )
-from captum_ext.forward import Evaluator, batch_size_or_default
+from captum_ext.forward import Evaluator, batch_size_or_default, in_standard_layout
 from captum_ext.perturbation.learned_masks.learner import MaskLearner
 from captum_ext.perturbation.learned_masks.loss import MaskLoss
 from captum_ext.perturbation.learned_masks.mask_views import MaskView
@@ -171,7 +171,7 @@ class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
                 results.append(learned)
         masks, histories = zip(*results, strict=True)
         attributions = tuple(
-            loss.chosen(torch.cat(parts))[:, None].to(x.dtype).expand_as(x).contiguous()
+            in_standard_layout(loss.chosen(torch.cat(parts))[:, None].to(x.dtype).expand_as(x))
             for parts, x in zip(zip(*masks, strict=True), tensors, strict=True)
         )
         result = attributions if isinstance(inputs, tuple) else attributions[0]

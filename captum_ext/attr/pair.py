@@ -29,7 +29,7 @@ from captum_ext.checks import (
     check_int,
     precise,
 )
-from captum_ext.forward import Evaluator
+from captum_ext.forward import Evaluator, in_standard_layout
 from captum_ext.path import integrate
 from captum_ext.spec import last_convolution
 from captum_ext.targets import check_call
@@ -211,4 +211,4 @@ def _as_attribution(mask: np.ndarray, x: Tensor) -> Tensor:
     shape = tuple(as_mask(x).shape)
     if values.shape[:-1] != shape[:-1] or values.shape[-1:] not in ((1,), shape[-1:]):
         raise ValueError(f"core must give a mask of shape {shape}; got {mask.shape}")
-    return as_example(np.broadcast_to(values, shape)).to(x).contiguous()
+    return in_standard_layout(as_example(np.broadcast_to(values, shape)).to(x))

@@ -26,7 +26,7 @@ from torch import Tensor
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.checks import as_tuple, check_choice, check_int
-from captum_ext.forward import Evaluator, rows_per_call
+from captum_ext.forward import Evaluator, in_standard_layout, rows_per_call
 from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, Segments
 from captum_ext.perturbation.rows import perturb_each
 from captum_ext.perturbation.segments.partition import partition
@@ -200,7 +200,7 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
                 *(example.maps(attributer, out, per) for example, out in answers), strict=True
             )
             attributions = tuple(
-                torch.stack(each)[:, None].to(x).expand_as(x).contiguous()
+                in_standard_layout(torch.stack(each)[:, None].to(x).expand_as(x))
                 for each, x in zip(maps, tensors, strict=True)
             )
             results.append(attributions if isinstance(inputs, tuple) else attributions[0])

@@ -83,6 +83,26 @@ def as_channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
 
+def in_standard_layout(tensor: Tensor) -> Tensor:
+    """The tensor with its last dimension densest in memory, then the last but one, and so on.
+
+    Where a side is 1, ``contiguous()`` takes other strides for these, and a convolution that is
+    given gray images in such strides answers in channels_last.
+
+    Example:
+        >>> gray = torch.zeros(2, 4, 4, 1).movedim(-1, 1)
+        >>> gray.is_contiguous(), gray.stride(), in_standard_layout(gray).stride()
+        (True, (16, 1, 4, 1), (16, 16, 4, 1))
+    """
+    strides, step = [], 1
+    for side in reversed(tensor.shape):
+        strides.append(step)
+        step *= max(1, side)
+    if tensor.stride() == tuple(reversed(strides)):
+        return tensor
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
 def may_begin_linear(forward_func: Callable[..., Any]) -> bool:
     """Whether a model is worth trying with rows that are not made.
 

@@ -17,6 +17,7 @@ from captum_ext.checks import as_tuple
 from captum_ext.forward.batches import (
     as_channels_last,
     default_batch_size,
+    in_standard_layout,
     may_begin_linear,
     wider_batch_size,
 )
@@ -249,7 +250,7 @@ class Evaluator:
             else:
                 self._runs_channels_last = True
                 return output
-        return self._run(tuple(x.contiguous() for x in tensors), examples)
+        return self._run(tuple(in_standard_layout(x) for x in tensors), examples)
 
     def _by_shortcut(
         self, rows: tuple[Tensor | LazyRows, ...], described: list[LazyRows], examples: Tensor
