@@ -31,6 +31,7 @@ from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, S
 from captum_ext.perturbation.rows import perturb_each
 from captum_ext.perturbation.segments.partition import partition
 from captum_ext.perturbation.segments.sample_rows import SampledExample, sampled_examples
+from captum_ext.perturbation.segments.segments_or_grid import CELLS, LEAST_SEGMENTS
 from captum_ext.randomness import GeneratorLike
 from captum_ext.targets import check_images
 
@@ -240,6 +241,10 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
             results.append(SegmentAttribution(scores, segments, samples, outputs))
         return results
 
+    def _segmenters(self) -> Segmenter | tuple[Segmenter, ...]:
+        """What divides the images."""
+        return self.segmenter
+
     def _ask(
         self,
         tensors: tuple[Tensor, ...],
@@ -258,8 +263,12 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
             check_int(n_samples, "n_samples", minimum=1)
         elif not getattr(self.sampler, "decides_count", False):
             n_samples = self.n_samples
+        most_cells = CELLS
+        if n_samples is not None and not getattr(self.sampler, "decides_count", False):
+            # A fit wants more samples than segments.
+            most_cells = min(CELLS, max(LEAST_SEGMENTS, n_samples // 2))
         examples = sampled_examples(
-            partition(tensors, self.segmenter, feature_mask),
+            partition(tensors, self._segmenters(), feature_mask, most_cells),
             self.sampler,
             n_samples,
             self.perturber,
