@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ class Tap:
     """Catches what goes into a layer, or comes out of it, while a model runs.
 
     A context manager; the hook is gone when it ends. Where the layer runs several times in one
-    pass, the last time counts.
+    pass, the last time counts. What runs in other threads is not caught.
 
     Args:
         layer: a module somewhere in the model.
@@ -37,6 +38,7 @@ class Tap:
         self._caught: Any = _NOTHING
 
     def __enter__(self) -> Tap:
+        self._thread = get_ident()
         if self.of_input:
             self._handle = self.layer.register_forward_pre_hook(self._before, with_kwargs=True)
         else:
@@ -65,10 +67,14 @@ class Tap:
         return self._caught
 
     def _before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if get_ident() != self._thread:
+            return
         values = next(iter((*args, *kwargs.values())), None)
         self._caught = values.clone() if isinstance(values, Tensor) else values
 
     def _after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if get_ident() != self._thread:
+            return None
         # The model goes on with a copy, because its next layer may work in place.
         if isinstance(output, Tensor):
             self._caught = output
@@ -101,8 +107,14 @@ def last_head(
         Linear(in_features=3, out_features=4, bias=True)
     """
     heads: list[nn.Module] = []
+    thread = get_ident()
+
+    def note(module: nn.Module, args: Any, output: Any) -> None:
+        if get_ident() == thread:
+            heads.append(module)
+
     handles = [
-        module.register_forward_hook(lambda module, args, output: heads.append(module))
+        module.register_forward_hook(note)
         for module in model.modules()
         if isinstance(module, kinds)
     ]

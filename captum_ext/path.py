@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from captum_ext.checks import precise
+from captum_ext.checks import most_of, precise
 from captum_ext.forward import Evaluator, in_standard_layout
 
 #: Points of several paths: for each input a tensor whose row ``p`` belongs to path ``p``.
@@ -260,6 +260,12 @@ class _Results:
         self.points: Points | None = None
         if keep_points:
             sizes = (n_examples * paths_per_example, n_steps + 1)
+            most = most_of(sizes[0] * sum(x[0].numel() for x in inputs)) - 1
+            if n_steps > most:
+                raise ValueError(
+                    f"n_steps must be at most {most} where all points are kept; got {n_steps}. "
+                    "Pass return_path=False, or fewer examples"
+                )
             self.points = tuple(x.new_empty(*sizes, *x.shape[1:]) for x in inputs)
 
     def begin(self, walk: _Walk) -> None:

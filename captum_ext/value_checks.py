@@ -85,6 +85,10 @@ class _Short(Repr):
             return described(x)
         return super().repr1(x, level)
 
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write more than 4,300 digits.
+        return super().repr_int(x, level) if x.bit_length() < 2**13 else "a number too long to show"
+
 
 def check_number(
     value: Any, name: str, low: float = -math.inf, high: float = math.inf, *, above: bool = False
@@ -106,7 +110,7 @@ def check_number(
     try:
         number = float(value)
     except OverflowError:
-        number = math.copysign(math.inf, value)
+        number = math.inf if value > 0 else -math.inf
     if math.isfinite(number) and low <= number <= high and not (above and number == low):
         return number
     bounds = []
@@ -137,9 +141,9 @@ def check_int(value: Any, name: str, minimum: int, maximum: int | None = None) -
     except TypeError:
         raise TypeError(f"{name} must be a whole number; got {described(value)}") from None
     if number < minimum:
-        raise ValueError(f"{name} must be at least {minimum}; got {number}")
+        raise ValueError(f"{name} must be at least {minimum}; got {described(number)}")
     if maximum is not None and number > maximum:
-        raise ValueError(f"{name} must be at most {maximum}; got {number}")
+        raise ValueError(f"{name} must be at most {maximum}; got {described(number)}")
     return number
 
 

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -42,6 +44,16 @@ def test_the_first_tensor_of_a_tuple_is_taken():
     with Tap(model) as tap:
         output, _ = model(torch.ones(1, 4, 2))
     torch.testing.assert_close(tap.values, output)
+
+
+def test_what_runs_in_another_thread_is_not_caught():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    for tap in (Tap(model[0]), Tap(model[1], of_input=True)):
+        with tap:
+            output = model(torch.ones(1, 2))
+            with ThreadPoolExecutor(1) as other:
+                other.submit(model, torch.zeros(1, 2)).result()
+        torch.testing.assert_close(tap.values.relu(), output)
 
 
 def test_a_layer_that_never_runs_is_named():

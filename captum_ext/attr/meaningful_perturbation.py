@@ -35,6 +35,7 @@ from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.budgets import Knob
 from captum_ext.checks import (
+    MOST_STEPS,
     check_baselines,
     check_choice,
     check_int,
@@ -143,7 +144,7 @@ class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
             check_number(tv_beta, "tv_beta", low=1),
             normalize,
         )
-        check_int(n_steps, "n_steps", minimum=1)
+        check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
         check_number(lr, "lr", low=0, above=True)
         views = tuple(MaskView(x, mask_size, smoothing, jitter) for x in tensors)
         check_choice(reference, "reference", REFERENCES)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
-from captum_ext.checks import as_tuple, check_choice, check_int
+from captum_ext.checks import MOST_ROWS, as_tuple, check_choice, check_int, described
 from captum_ext.forward import Evaluator, in_standard_layout, rows_per_call
 from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, Segments
 from captum_ext.perturbation.rows import perturb_each
@@ -191,7 +191,9 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
         """
         check_choice(per, "per", ("pixel", "segment"))
         if not isinstance(attributers, Sequence) or not attributers:
-            raise TypeError(f"attributers must be a list of at least one; got {attributers!r}")
+            raise TypeError(
+                f"attributers must be a list of at least one; got {described(attributers)}"
+            )
         _check_parts("attributers", tuple(attributers), Attributer)
         tensors = check_images(inputs, target, additional_forward_args)
         answers = self._ask(tensors, attributers, target, additional_forward_args, **settings)
@@ -260,7 +262,7 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
     ) -> list[tuple[SampledExample, Tensor]]:
         """Every example with its samples, and the model's outputs for them."""
         if n_samples is not None:
-            check_int(n_samples, "n_samples", minimum=1)
+            check_int(n_samples, "n_samples", minimum=1, maximum=MOST_ROWS)
         elif not getattr(self.sampler, "decides_count", False):
             n_samples = self.n_samples
         most_cells = CELLS

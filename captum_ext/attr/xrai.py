@@ -22,6 +22,7 @@ from captum_ext.attr.pair import FromSaliency
 from captum_ext.budgets import Call, Knob
 from captum_ext.call_model import as_mask
 from captum_ext.checks import (
+    MOST_ROWS,
     MOST_STEPS,
     check_baselines,
     check_choice,
@@ -109,7 +110,7 @@ class XRAI(FromSaliency):
         batch_size = batch_size_or_default(internal_batch_size, tensors, self.forward_func)
         n_steps = check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
         if min_pixel_diff is not None:
-            check_int(min_pixel_diff, "min_pixel_diff", minimum=1)
+            check_int(min_pixel_diff, "min_pixel_diff", minimum=1, maximum=MOST_ROWS)
         starts = None if baselines is None else check_baselines(baselines, tensors)
         masks = _segments(feature_mask, tensors)
         grids: list[tuple[int, int, tuple[int, int]]] = []

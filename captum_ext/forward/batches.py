@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_ext.checks import check_int
+from captum_ext.checks import MOST_ROWS, check_int
 from captum_ext.layers import CONVOLUTIONS
 
 # The largest tensor of a pass should stay below this. On a CPU, glibc maps every allocation above
@@ -63,7 +63,7 @@ def batch_size_or_default(
     """``internal_batch_size``, checked, or what suits the inputs and the device."""
     if internal_batch_size is None:
         return default_batch_size(inputs, forward_func)
-    return check_int(internal_batch_size, "internal_batch_size", minimum=1)
+    return check_int(internal_batch_size, "internal_batch_size", 1, MOST_ROWS)
 
 
 def rows_per_call(perturbations_per_eval: int | None, n_examples: int) -> int | None:
@@ -75,7 +75,7 @@ def rows_per_call(perturbations_per_eval: int | None, n_examples: int) -> int | 
     """
     if perturbations_per_eval is None:
         return None
-    return n_examples * check_int(perturbations_per_eval, "perturbations_per_eval", minimum=1)
+    return n_examples * check_int(perturbations_per_eval, "perturbations_per_eval", 1, MOST_ROWS)
 
 
 def as_channels_last(tensor: Tensor) -> Tensor:

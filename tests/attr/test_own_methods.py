@@ -57,6 +57,31 @@ def test_the_evaluator_gives_views_to_a_model_that_wants_them(kernel):
     torch.testing.assert_close(Evaluator(model).outputs(gray, torch.arange(2)), expected)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_model_sees_the_dtype_of_the_inputs_and_so_do_attributions(dtype):
+    model = small_model(1, 3, 6, 6).to(dtype)
+    seen = set()
+    model.register_forward_pre_hook(lambda module, args: seen.add(args[0].dtype))
+    x = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    for name in sorted(set(OWN) - set(FROM_LAYERS)):
+        heat = explain(model, x, 0, name, passes=PASSES.get(name, 60))
+        assert heat.dtype == dtype and bool(torch.isfinite(heat).all()), name
+    assert seen == {dtype}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_given_references_and_baselines_take_the_dtype_of_the_inputs(dtype):
+    model = small_model(1, 3, 6, 6).to(dtype)
+    x = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    others = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    for name in ("ig2", "pda"):
+        assert explain(model, x, 0, name, references=others, passes=800).dtype == dtype
+    for name in ("guided_ig", "image_ig", "xrai", "genetic_ipha", "meaningful_perturbation"):
+        assert explain(model, x, 0, name, baselines=others[:1], passes=60).dtype == dtype
+
+
 @pytest.fixture
 def left():
     """A function that gives the shapes of the large tensors made since, and not collected."""
