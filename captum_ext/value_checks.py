@@ -64,12 +64,18 @@ def described(value: Any) -> str:
         >>> described(torch.zeros(3, 4)), described(torch.tensor(3)), described([0.5] * 100)
         ('a tensor of shape (3, 4)', 'tensor(3)', '[0.5, 0.5, 0.5, 0.5, ...]')
     """
-    shape = getattr(value, "shape", None)
-    if hasattr(shape, "__iter__") and (shape := tuple(shape)):
-        kind = type(value).__name__
-        words = {"Tensor": "a tensor", "Parameter": "a tensor", "ndarray": "an array"}
-        return f"{words.get(kind, kind)} of shape {shape}"
-    return _Short().repr(value)
+    shape = _shape_of(value)
+    if not shape:
+        return _Short().repr(value)
+    kind = type(value).__name__
+    words = {"Tensor": "a tensor", "Parameter": "a tensor", "ndarray": "an array"}
+    return f"{words.get(kind, kind)} of shape {shape}"
+
+
+def _shape_of(value: Any) -> tuple[Any, ...]:
+    """Of a tensor, an array or what is like one; else ()."""
+    shape: Any = getattr(value, "shape", ())
+    return tuple(shape) if isinstance(shape, tuple) else ()
 
 
 class _Short(Repr):
@@ -81,9 +87,7 @@ class _Short(Repr):
         self.maxstring = self.maxother = 80
 
     def repr1(self, x: Any, level: int) -> str:
-        if hasattr(getattr(x, "shape", None), "__iter__") and tuple(x.shape):
-            return described(x)
-        return super().repr1(x, level)
+        return described(x) if _shape_of(x) else super().repr1(x, level)
 
     def repr_int(self, x: int, level: int) -> str:
         # Python refuses to write more than 4,300 digits.
@@ -110,7 +114,7 @@ def check_number(
     try:
         number = float(value)
     except OverflowError:
-        number = math.inf if value > 0 else -math.inf
+        number = -math.inf if value < 0 else math.inf  # type: ignore[operator]
     if math.isfinite(number) and low <= number <= high and not (above and number == low):
         return number
     bounds = []
