@@ -18,6 +18,9 @@ FITS = ("own", "squash")
 #: Which output is explained. ``"auto"``: the logit, where a method uses gradients, as that of a
 #: probability near 1 vanishes; the probability, where it only runs the model.
 OUTPUTS = ("auto", "logit", "probability")
+#: What a model's outputs are, see :mod:`captum_ext.models.output_kind`: logits of classes that
+#: compete, logits of independent labels, probabilities, or numbers that are neither.
+OUTPUT_KINDS = ("auto", "softmax", "sigmoid", "probabilities", "scores")
 #: The keys of :data:`captum_ext.exam.MODELS`.
 EXAM_MODELS = ("center_pixel", "additive", "and_or", "saturation")
 #: What a model of the exam can return.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
@@ -84,51 +83,6 @@ class Tap:
             return (output[0].clone(), *output[1:])
         self._caught = output
         return None
-
-
-def last_head(
-    model: nn.Module, run: Callable[[], Any], kinds: tuple[type[nn.Module], ...] = HEADS
-) -> nn.Module:
-    """The last linear or convolutional layer that runs.
-
-    Its input is the usual representation of an example.
-
-    Args:
-        model: where to look.
-        run: runs ``model`` once.
-        kinds: the kinds of layers to look for.
-
-    Raises:
-        ValueError: no such layer runs.
-
-    Example:
-        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Softmax(1))
-        >>> last_head(model, lambda: model(torch.ones(1, 2)))
-        Linear(in_features=3, out_features=4, bias=True)
-    """
-    heads: list[nn.Module] = []
-    thread = get_ident()
-
-    def note(module: nn.Module, args: Any, output: Any) -> None:
-        if get_ident() == thread:
-            heads.append(module)
-
-    handles = [
-        module.register_forward_hook(note)
-        for module in model.modules()
-        if isinstance(module, kinds)
-    ]
-    try:
-        run()
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not heads:
-        raise ValueError(
-            f"layer must be given: {type(model).__name__} runs none of "
-            f"{', '.join(kind.__name__ for kind in kinds)}"
-        )
-    return heads[-1]
 
 
 def gradients_of(

@@ -24,15 +24,11 @@ MOST_VALUES = 2**32
 
 
 class AttributionWarning(UserWarning):
-    """What is odd about an attribution that is given all the same.
+    """An attribution, or a metric of one, is not what it promises to be on this model.
 
     Example:
-        >>> import warnings
-        >>> with warnings.catch_warnings(record=True) as remarks:
-        ...     warnings.simplefilter("always")
-        ...     warnings.warn("a grid is used", AttributionWarning)
-        >>> remarks[0].category.__name__
-        'AttributionWarning'
+        >>> issubclass(AttributionWarning, UserWarning)
+        True
     """
 
 

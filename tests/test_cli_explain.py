@@ -75,6 +75,26 @@ def test_a_picture_gets_maps_of_its_classes(folder, capsys):
     assert "map" in output.err
 
 
+@pytest.mark.parametrize(
+    ("kind", "header", "numbers"),
+    [
+        ("softmax", ["logit", "probability", "(softmax)"], ["0.00", "0.0004"]),
+        ("sigmoid", ["logit", "probability", "(sigmoid)"], ["0.00", "0.5000"]),
+        ("scores", ["score"], ["0"]),
+    ],
+)
+def test_the_command_is_told_what_the_outputs_are(folder, capsys, kind, header, numbers):
+    seen = ("--mean", "0,0,0", "--std", "1,1,1", "--target", "red", "--method", "saliency")
+    assert main(command("pictures/green.png", *seen, "--outputs", kind)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["class", "label", *header]
+    assert lines[3].split() == ["0", "red", *numbers]
+    facts = json.loads((folder / "out" / "green" / "explanation.json").read_text())
+    (about,) = facts["classes"]
+    assert about["outputs"] == facts["model"]["outputs"] == facts["settings"]["outputs"] == kind
+    assert about["score"] == 0 and (about["probability"] is None) == (kind == "scores")
+
+
 def test_a_folder_goes_on_after_a_corrupt_picture(folder, capsys):
     assert main(command("pictures", "--method", "saliency", "--top", "1")) == 0
     output = capsys.readouterr()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from captum_ext.layers import Tap, gradients_of, last_head
+from captum_ext.layers import Tap, gradients_of
 
 
 def test_what_comes_out_of_a_layer_survives_the_next_layers_work_in_place():
@@ -61,26 +61,6 @@ def test_a_layer_that_never_runs_is_named():
         pass
     with pytest.raises(ValueError, match=r"never reaches Linear.in_features=7"):
         _ = tap.values
-
-
-def test_the_last_head_is_the_last_that_runs_not_the_last_defined():
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.head, self.body, self.unused = nn.Linear(4, 2), nn.Linear(3, 4), nn.Linear(2, 2)
-
-        def forward(self, x):
-            return self.head(self.body(x)).softmax(1)
-
-    model = Model()
-    assert last_head(model, lambda: model(torch.ones(1, 3))) is model.head
-    assert not any(module._forward_hooks for module in model.modules())
-
-
-def test_a_model_without_heads_is_named():
-    model = nn.Sequential(nn.ReLU())
-    with pytest.raises(ValueError, match="layer must be given: Sequential runs none of Linear"):
-        last_head(model, lambda: model(torch.ones(1)))
 
 
 def test_a_layer_that_passes_no_tensor_is_named():

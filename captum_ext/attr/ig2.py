@@ -37,8 +37,11 @@ from captum_ext.checks import (
 )
 from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
 from captum_ext.forward.representation import Representation
-from captum_ext.layers import gradients_of, last_head
+from captum_ext.layers import gradients_of
 from captum_ext.path import QUADRATURES, PathView, Points, column, integrate, norms
+from captum_ext.soundness import observe
+from captum_ext.soundness.identities import PATH_TOLERANCE, Completeness
+from captum_ext.soundness.suitability import last_representation
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
@@ -155,7 +158,7 @@ class IG2(AttributionMixin, GradientAttribution):
         batch_size = batch_size_or_default(internal_batch_size, tensors, self.forward_func)
         evaluator = Evaluator(self.forward_func, target, additional_forward_args)
         path = _ModelDescent(tensors, references, n_steps, step_size, clip, tolerance, patience)
-        layer = self._layer(tensors, evaluator, batch_size)
+        layer = self._layer(tensors, additional_forward_args)
         path.represent = Representation(evaluator, layer, self.attribute_to_layer_input)
         result = integrate(
             path,
@@ -165,7 +168,8 @@ class IG2(AttributionMixin, GradientAttribution):
             method=method,
             batch_size=batch_size,
             multiply_by_steps=self._multiply_by_inputs,
-            evaluator=evaluator if return_convergence_delta else None,
+            evaluator=evaluator,
+            deltas=return_convergence_delta,
             keep_points=return_path,
             show_progress=show_progress,
             description="IG2",
@@ -173,13 +177,11 @@ class IG2(AttributionMixin, GradientAttribution):
         # The paths lead away from the input, an attribution counts towards it.
         return result.as_returned(inputs, sign=-1 if self._multiply_by_inputs else 1)
 
-    def _layer(self, inputs: Points, evaluator: Evaluator, batch_size: int) -> Any:
+    def _layer(self, inputs: Points, additional_forward_args: Any) -> Any:
         """The representation; the first call chooses the default one and keeps it."""
         if self.layer is None:
-            rows = tuple(x[:batch_size] for x in inputs)
-            numbers = torch.arange(len(rows[0]), device=rows[0].device)
-            with torch.no_grad():
-                self.layer = last_head(self.forward_func, lambda: evaluator.outputs(rows, numbers))
+            facts = observe(self.forward_func, inputs, additional_forward_args)
+            self.layer = facts.module(last_representation(facts))
         return self.layer
 
 
@@ -310,9 +312,9 @@ def _passes_of_step(call: Call) -> int:
 
 
 def _passes_of_ends(call: Call) -> int:
-    """What looks for the layer, the references', and the last gradient of other rules."""
+    """What the references take, and the last gradient of other rules."""
     left = call.arguments.get("method", "riemann_left") == "riemann_left"
-    return 1 + (1 if left else 4) * call.n_baselines
+    return (1 if left else 4) * call.n_baselines
 
 
 SPEC = MethodSpec(
@@ -325,5 +327,6 @@ SPEC = MethodSpec(
     budget=Knob("n_steps", each=_passes_of_step, base=_passes_of_ends),
     defaults=_defaults,
     optional_layer=True,
+    promises=(Completeness(PATH_TOLERANCE, "take more n_steps", 0.1, noted=True),),
     promises_dummy=True,
 )

@@ -18,6 +18,7 @@ Paper: arXiv 1703.01365 (ICML 2017).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -43,7 +44,10 @@ from captum_ext.forward import (
     batch_size_or_default,
     in_standard_layout,
 )
+from captum_ext.passes import checking
 from captum_ext.path import Points, column
+from captum_ext.soundness.evidence import is_evidence_wanted, note
+from captum_ext.soundness.identities import PATH_TOLERANCE, Completeness
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
@@ -130,10 +134,14 @@ class ImageIntegratedGradients(AttributionMixin, GradientAttribution):
             for part, x in zip(parts, tensors, strict=True)
         )
         result = attributions if isinstance(inputs, tuple) else attributions[0]
-        if not return_convergence_delta:
+        if not return_convergence_delta and not is_evidence_wanted():
             return result
         bounds = [k / num_alphas for k in range(num_alphas + 1)]
-        gain = _mean_gain(evaluator, tensors, _points(starts, tensors, bounds), len(bounds))
+        with nullcontext() if return_convergence_delta else checking():
+            gain = _mean_gain(evaluator, tensors, _points(starts, tensors, bounds), len(bounds))
+        note("completeness", (flat.sum(1), gain))
+        if not return_convergence_delta:
+            return result
         return result, (flat.sum(1) - gain).to(tensors[0].dtype)
 
 
@@ -224,5 +232,6 @@ SPEC = MethodSpec(
     frozenset({Need.GRADIENTS}),
     budget=Knob("n_steps", each=2),
     defaults=_defaults,
+    promises=(Completeness(PATH_TOLERANCE, "take more n_steps", 0.005, noted=True),),
     promises_dummy=True,
 )

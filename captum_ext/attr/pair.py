@@ -19,6 +19,7 @@ from captum_ext.call_model import (
     CallModelFunction,
     as_example,
     as_mask,
+    as_numbers,
     ask,
     call_model_function,
     check_function,
@@ -26,7 +27,8 @@ from captum_ext.call_model import (
 from captum_ext.checks import MOST_STEPS, as_tuple, check_inputs, check_int, described, precise
 from captum_ext.forward import Evaluator, in_standard_layout
 from captum_ext.path import integrate
-from captum_ext.spec import last_convolution
+from captum_ext.soundness import observe
+from captum_ext.soundness.suitability import last_convolution
 from captum_ext.targets import check_call
 
 
@@ -141,14 +143,15 @@ class FromSaliency(AttributionMixin, Attribution):
 
         layer = self.layer
         if layer is None and isinstance(self.core, pair.GradCam):
-            layer = last_convolution(self.forward_func)
+            facts = observe(self.forward_func, inputs, evaluator.additional_forward_args)
+            layer = facts.module(last_convolution(facts))
         function = call_model_function(score, layer=layer)
         if isinstance(self.core, pair.GradCam):
             # It would make three channels, whatever the image has.
             settings = {"three_dims": False} | settings
         # SciPy and scikit-image know no half precision.
         array = as_mask(x.to(precise(x)))
-        mask = np.asarray(self.core.GetMask(array, function, **settings))
+        mask = as_numbers(self.core.GetMask(array, function, **settings), "the mask of core")
         return _as_attribution(mask, x)
 
 
@@ -189,7 +192,7 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
             )
         start = torch.zeros_like(x)
         if x_baseline is not None:
-            start = start + as_example(x_baseline).double()
+            start = start + as_example(x_baseline, "x_baseline").double()
         check_inputs(start, "x_baseline")
 
         def gradients(points: tuple[Tensor, ...], paths: Tensor) -> tuple[Tensor, ...]:

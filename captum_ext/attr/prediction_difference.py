@@ -114,8 +114,8 @@ class PredictionDifference(AttributionMixin, PerturbationAttribution):
             n_classes: None takes those that the model tells of (two, where that is one number).
                 Where classes are independent of each other, say 2.
             probabilities: ``"softmax"`` of the model's outputs, ``"given"``, where these are
-                probabilities, ``"auto"``, whichever of the two they look like, or a function of
-                them. Not for a layer.
+                probabilities, ``"independent"``, where these need not sum to one, ``"auto"``,
+                whichever of the first two they look like, or a function of them. Not for a layer.
             perturbations_per_eval: perturbed versions of each example that go into the model
                 together; None chooses by device and size.
             generator: seed or torch.Generator of the draws.

@@ -10,7 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_ext.choices import BASELINES, DEFAULT_METHOD, DEVICES, EMBEDDED, FITS, OUTPUTS
+from captum_ext.choices import (
+    BASELINES,
+    DEFAULT_METHOD,
+    DEVICES,
+    EMBEDDED,
+    FITS,
+    OUTPUT_KINDS,
+    OUTPUTS,
+)
 from captum_ext.cli.common import (
     BAD_INPUT,
     INTERRUPTED,
@@ -60,6 +68,13 @@ def add_explain(commands: Any) -> None:
         "--fit", default=FITS[0], choices=FITS, help="own: as its weights want it; squash: no crop"
     )
     model.add_argument("--class-names", metavar="FILE", help="JSON list, or a line each")
+    model.add_argument(
+        "--outputs",
+        default=OUTPUT_KINDS[0],
+        choices=OUTPUT_KINDS,
+        help="what they are: logits of classes that compete (softmax) or of independent labels "
+        "(sigmoid), probabilities, or other scores; auto: as the library says, or as they look",
+    )
     model.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICES)}, or cuda:1")
     what = explain.add_argument_group("what is explained, and how")
     what.add_argument(
@@ -143,6 +158,7 @@ def run_explain(args: argparse.Namespace) -> int:
             size=args.size,
             fit=args.fit,
             class_names=args.class_names,
+            outputs=args.outputs,
             device=args.device,
         )
         request = _PictureRequest(args, model, specs)
@@ -265,8 +281,11 @@ def _report(explained: ExplainedPicture, folder: Path) -> str:
         (
             f"{about.index}",
             about.label,
-            f"{about.logit:.2f}" if about.has_logit else "-",
-            f"{about.probability:.4f}",
+            *(
+                (f"{about.logit:.2f}" if about.has_logit else "-", f"{about.probability:.4f}")
+                if about.has_probability
+                else (f"{about.score:.4g}",)
+            ),
         )
         for about in explained.classes
     ]
@@ -293,7 +312,7 @@ def _report(explained: ExplainedPicture, folder: Path) -> str:
     ]
     lines = [
         f"{explained.name} ({width} x {height})",
-        *aligned(("class", "label", "logit", "probability"), classes, left=(1,)),
+        *aligned(("class", "label", *_columns(explained.classes[0])), classes, left=(1,)),
         "",
         *aligned(
             ("method", "label", "explains", "forward", "backward", "seconds"),
@@ -305,6 +324,13 @@ def _report(explained: ExplainedPicture, folder: Path) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _columns(about: TopClass) -> tuple[str, ...]:
+    """What is told of each class of a picture, all of one kind of outputs."""
+    if not about.has_probability:
+        return ("score",)
+    return "logit", f"probability ({about.outputs})" if about.has_logit else "probability"
 
 
 def _of(labels: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from urllib.request import getproxies
 from torch import nn
 
 from captum_ext.checks import one_line
+from captum_ext.choices import OUTPUT_KINDS
 from captum_ext.models.classifier import Preprocessing
 from captum_ext.models.framing import INTERPOLATIONS
 from captum_ext.randomness import global_seed
@@ -35,14 +36,16 @@ class LibraryModel:
     """A model as its library has it.
 
     Attributes:
-        network: takes normalized images, gives logits ``[B, classes]``.
+        network: takes normalized images, gives ``[B, classes]``.
         preprocessing: what it wants of a picture.
         class_names: where they are known.
+        outputs: their kind, one of :data:`captum_ext.choices.OUTPUT_KINDS`.
     """
 
     network: nn.Module
     preprocessing: Preprocessing
     class_names: Sequence[str] | None = None
+    outputs: str = OUTPUT_KINDS[0]
 
 
 def untrained(make: Callable[[], nn.Module]) -> nn.Module:

@@ -14,14 +14,19 @@ from torch import nn
 
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
 from captum_ext.checks import check_choice, check_int, check_number
-from captum_ext.choices import FITS
+from captum_ext.choices import FITS, OUTPUT_KINDS
 from captum_ext.forward import Preprocessed
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Classifier, Preprocessing
 from captum_ext.models.device import choose_device
 from captum_ext.models.framing import Framing
 from captum_ext.models.from_timm import is_of_timm, timm_preprocessing
-from captum_ext.models.from_transformers import Logits, is_of_transformers, label_names
+from captum_ext.models.from_transformers import (
+    Logits,
+    is_of_transformers,
+    kind_of_outputs,
+    label_names,
+)
 from captum_ext.models.libraries import LIBRARIES, find
 from captum_ext.models.library_model import DEFAULT, NONE, USUAL_SIDE, LibraryModel, untrained
 from captum_ext.object_path import import_object, is_object_path
@@ -36,6 +41,7 @@ def load_model(
     size: int | tuple[int, int] | None = None,
     fit: str = "own",
     class_names: Sequence[str] | str | Path | None = None,
+    outputs: str = OUTPUT_KINDS[0],
     device: str | torch.device | None = "auto",
 ) -> Classifier:
     """A classifier that takes RGB in [0, 1], in evaluation mode, with its class names.
@@ -57,6 +63,13 @@ def load_model(
             says, else 224.
         fit: one of :data:`FITS`.
         class_names: names, or a JSON or text file of them (a line each), in place of the library's.
+            Two for a binary model of one output, which is that of the second.
+        outputs: what they are. ``"softmax"``: logits of classes that compete; ``"sigmoid"``: logits
+            of independent labels, or the one of a binary model; ``"probabilities"``: already; or
+            ``"scores"``: neither, as of a regression. ``"auto"``: what the library says (Hugging
+            Face's ``problem_type``), else what each picture's outputs look like: in [0, 1] they are
+            probabilities, unless a layer gives them without an activation, else ``"softmax"``.
+            Sigmoid's logits look like softmax's: say ``"sigmoid"``.
         device: see :func:`captum_ext.models.choose_device`.
 
     Raises:
@@ -68,8 +81,13 @@ def load_model(
         >>> model = load_model(lambda: nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), size=4)
         >>> model(torch.rand(1, 3, 4, 4)).shape, model.view.size
         (torch.Size([1, 2]), (4, 4))
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
+        >>> model = load_model(network, size=4, class_names=["no", "yes"], outputs="sigmoid")
+        >>> model.index_of("yes")
+        0
     """
     check_choice(fit, "fit", FITS)
+    check_choice(outputs, "outputs", OUTPUT_KINDS)
     where = choose_device(device)
     weights = str(weights)
     names = None if class_names is None else _read_names(class_names)
@@ -77,7 +95,8 @@ def load_model(
         found, name = find(model, weights), model
     else:
         made = _made(model, weights)
-        changed = fit != FITS[0] or any(each is not None for each in (mean, std, size, names))
+        told = fit != FITS[0] or outputs != OUTPUT_KINDS[0]
+        changed = told or any(each is not None for each in (mean, std, size, names))
         if isinstance(made, Classifier) and not changed:
             return made.to(where).eval()
         found, name = _described(made), _name_of(model)
@@ -86,6 +105,7 @@ def load_model(
         _adjusted(found.preprocessing, mean, std, size, fit),
         found.class_names if names is None else names,
         name,
+        found.outputs if outputs == OUTPUT_KINDS[0] else outputs,
     )
     return classifier.to(where).eval()
 
@@ -148,13 +168,14 @@ def _described(network: nn.Module) -> LibraryModel:
         mean, std = normalize.mean.flatten().tolist(), normalize.std.flatten().tolist()
         if isinstance(network, Classifier):
             preprocessing = Preprocessing(tuple(mean), tuple(std), network.view)
-            return LibraryModel(network.model, preprocessing, network.class_names)
+            return LibraryModel(network.model, preprocessing, network.class_names, network.outputs)
         return LibraryModel(network.model, Preprocessing(tuple(mean), tuple(std), view))
     if is_of_timm(network):
         return LibraryModel(network, timm_preprocessing(network))
     preprocessing = Preprocessing(IMAGENET_MEAN, IMAGENET_STD, view)
     if is_of_transformers(network):
-        return LibraryModel(Logits(network), preprocessing, label_names(network))
+        kind = kind_of_outputs(network)
+        return LibraryModel(Logits(network), preprocessing, label_names(network), kind)
     return LibraryModel(network, preprocessing)
 
 

@@ -58,7 +58,7 @@ class ClassExplanation:
 
     @property
     def output(self) -> str:
-        """Which output was explained, ``"logit"`` or ``"probability"``."""
+        """Which output was explained, ``"logit"``, ``"probability"`` or ``"score"``."""
         return self.answer.output
 
     @property
@@ -152,7 +152,7 @@ class ExplainedPicture:
                     for answer in own
                 ]
             )
-        names = [f"{_short(c.label)}\n{_number(c)}" for c in self.classes]
+        names = [f"{_short(c.label)}\n{c.number}" for c in self.classes]
         return explanation_figure(
             small.picture,
             maps,
@@ -194,7 +194,8 @@ def explain_picture(
         methods: names, classes or specs.
         top: how many classes to explain, the highest first.
         targets: a class, or classes, to explain in their place, by name or number.
-        output: one of :data:`OUTPUTS`. A method that is defined on one output explains that.
+        output: one of :data:`OUTPUTS`. A method that is defined on one output explains that. What
+            the model's outputs are, :func:`captum_ext.load_model` is told (``outputs``).
         baseline: name of a baseline, for the methods that have one.
         references: pictures of other classes, as of :func:`captum_ext.explain`, for the methods
             that compare with these.
@@ -249,7 +250,7 @@ def explain_picture(
     shared = Remembered(model) if seen.device.type == "cpu" else None
     answers = []
     for about in classes:
-        for_class = replace(request, target=about.index, has_logit=about.has_logit)
+        for_class = replace(request, target=about.index, outputs=about.outputs)
         for spec in specs:
             if on_start is not None:
                 on_start(spec, about)
@@ -306,7 +307,3 @@ def _short(label: str) -> str:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return "\n".join(lines)
-
-
-def _number(about: TopClass) -> str:
-    return f"p = {about.probability:.3g}"

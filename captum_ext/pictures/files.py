@@ -103,6 +103,7 @@ def _facts(explained: ExplainedPicture, settings: dict[str, Any]) -> dict[str, A
             "mean": explained.model.normalize.mean.flatten().tolist(),
             "std": explained.model.normalize.std.flatten().tolist(),
             "device": str(explained.model.device),
+            "outputs": explained.model.outputs,
         },
         "settings": explained.settings | settings,
         "versions": versions(),

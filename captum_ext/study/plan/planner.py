@@ -11,6 +11,7 @@ from typing import Any
 
 from captum_ext.checks import one_line
 from captum_ext.metric_spec import MetricNeed
+from captum_ext.outputs import problem_with_outputs
 from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.entries import MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
@@ -200,9 +201,11 @@ def _check_methods(study: Study, subject: StudyModel) -> dict[str, str]:
         with _at(f"method {entry.name!r}"):
             layer = subject.layer(entry.layer)
             model = subject.fitting(entry.spec)
-            problem = entry.spec.problem_with(model, layer)
+            facts = subject.facts(entry.spec)
+            problem = problem_with_outputs(entry.spec, subject.outputs)
+            problem = problem or entry.spec.problem_with(model, facts, layer)
             if problem is None:
-                entry.check(model, layer)
+                entry.check()
             else:
                 problems[entry.name] = problem
     return problems
