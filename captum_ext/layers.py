@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ class Tap:
     """Catches what goes into a layer, or comes out of it, while a model runs.
 
     A context manager; the hook is gone when it ends. Where the layer runs several times in one
-    pass, the last time counts.
+    pass, the last time counts. What runs in other threads is not caught.
 
     Args:
         layer: a module somewhere in the model.
@@ -36,6 +37,7 @@ class Tap:
         self._caught: Any = _NOTHING
 
     def __enter__(self) -> Tap:
+        self._thread = get_ident()
         if self.of_input:
             self._handle = self.layer.register_forward_pre_hook(self._before, with_kwargs=True)
         else:
@@ -64,10 +66,14 @@ class Tap:
         return self._caught
 
     def _before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if get_ident() != self._thread:
+            return
         values = next(iter((*args, *kwargs.values())), None)
         self._caught = values.clone() if isinstance(values, Tensor) else values
 
     def _after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if get_ident() != self._thread:
+            return None
         # The model goes on with a copy, because its next layer may work in place.
         if isinstance(output, Tensor):
             self._caught = output
@@ -106,9 +112,12 @@ def gradients_of(
     """
     gradients: tuple[Tensor | None, ...] = (None,) * len(leaves)
     if output.requires_grad:
-        gradients = torch.autograd.grad(
-            output, leaves, cotangent, retain_graph=keep_graph, allow_unused=True
-        )
+        if cotangent is not None:
+            # The gradient of this sum is the product. Handed to torch, the cotangent would have it
+            # import sympy first, and an interruption in that breaks all later calls.
+            with torch.enable_grad():
+                output = (output * cotangent.to(output)).sum()
+        gradients = torch.autograd.grad(output, leaves, retain_graph=keep_graph, allow_unused=True)
     if all(gradient is None for gradient in gradients):
         why = "its output has no gradient of inputs"
         if torch.is_inference_mode_enabled():

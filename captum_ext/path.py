@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from captum_ext.checks import precise
-from captum_ext.forward import Evaluator
+from captum_ext.checks import most_of, precise
+from captum_ext.forward import Evaluator, in_standard_layout
 from captum_ext.passes import checking
 from captum_ext.soundness.evidence import is_evidence_wanted, note
 
@@ -275,6 +275,12 @@ class _Results:
         self.points: Points | None = None
         if keep_points:
             sizes = (n_examples * paths_per_example, n_steps + 1)
+            most = most_of(sizes[0] * sum(x[0].numel() for x in inputs)) - 1
+            if n_steps > most:
+                raise ValueError(
+                    f"n_steps must be at most {most} where all points are kept; got {n_steps}. "
+                    "Pass return_path=False, or fewer examples"
+                )
             self.points = tuple(x.new_empty(*sizes, *x.shape[1:]) for x in inputs)
 
     def begin(self, walk: _Walk) -> None:
@@ -309,7 +315,7 @@ class _Results:
             points = tuple(each.unflatten(0, (-1, self.paths_per_example)) for each in self.points)
         attributions = zip(self.attributions, self.inputs, strict=True)
         return Integral(
-            tuple(each.to(x.dtype).contiguous() for each, x in attributions),
+            tuple(in_standard_layout(each.to(x.dtype)) for each, x in attributions),
             deltas,
             points,
             total,

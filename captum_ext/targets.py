@@ -212,7 +212,11 @@ def clear_target_errors(
         problem = _target_problem(forward_func, inputs, target, additional_forward_args)
         if problem is None:
             raise
-        raise problem from error
+        try:
+            raise problem from error
+        finally:
+            # An error that its own frame holds would keep all that the frame holds.
+            del problem
 
 
 def _target_problem(

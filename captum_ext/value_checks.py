@@ -9,10 +9,18 @@ import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Real
+from operator import index
+from reprlib import Repr
 from typing import Any
 
 #: An error lists at most this many choices.
 MOST_LISTED = 60
+#: The most steps of a method, for each example: a million passes.
+MOST_STEPS = 10**6
+#: The most rows in a call of a model, and other counts that cost nothing by themselves.
+MOST_ROWS = 10**9
+#: The most values in a tensor of samples or draws, a byte or more each.
+MOST_VALUES = 2**32
 
 
 class AttributionWarning(UserWarning):
@@ -60,6 +68,44 @@ def one_line(error: BaseException) -> str:
     return f"{name}: {message}" if isinstance(error, KeyError) else message or name
 
 
+def described(value: Any) -> str:
+    """A value in the words of a message: short, and of a tensor or an array the shape only.
+
+    Example:
+        >>> import torch
+        >>> described(torch.zeros(3, 4)), described(torch.tensor(3)), described([0.5] * 100)
+        ('a tensor of shape (3, 4)', 'tensor(3)', '[0.5, 0.5, 0.5, 0.5, ...]')
+    """
+    shape = _shape_of(value)
+    if not shape:
+        return _Short().repr(value)
+    kind = type(value).__name__
+    words = {"Tensor": "a tensor", "Parameter": "a tensor", "ndarray": "an array"}
+    return f"{words.get(kind, kind)} of shape {shape}"
+
+
+def _shape_of(value: Any) -> tuple[Any, ...]:
+    """Of a tensor, an array or what is like one; else ()."""
+    shape: Any = getattr(value, "shape", ())
+    return tuple(shape) if isinstance(shape, tuple) else ()
+
+
+class _Short(Repr):
+    """A short ``repr``, in which tensors that others hold are described, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 4
+        self.maxstring = self.maxother = 80
+
+    def repr1(self, x: Any, level: int) -> str:
+        return described(x) if _shape_of(x) else super().repr1(x, level)
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write more than 4,300 digits.
+        return super().repr_int(x, level) if x.bit_length() < 2**13 else "a number too long to show"
+
+
 def check_number(
     value: Any, name: str, low: float = -math.inf, high: float = math.inf, *, above: bool = False
 ) -> float:
@@ -76,11 +122,11 @@ def check_number(
         ValueError: step_size must be above 0; got 0
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number; got {value!r}")
+        raise TypeError(f"{name} must be a number; got {described(value)}")
     try:
         number = float(value)
     except OverflowError:
-        number = math.inf
+        number = -math.inf if value < 0 else math.inf  # type: ignore[operator]
     if math.isfinite(number) and low <= number <= high and not (above and number == low):
         return number
     bounds = []
@@ -88,15 +134,15 @@ def check_number(
         bounds.append(f"above {low:g}" if above else f"at least {low:g}")
     if high < math.inf:
         bounds.append(f"at most {high:g}")
-    raise ValueError(f"{name} must be {' and '.join(bounds) or 'finite'}; got {value}")
+    raise ValueError(f"{name} must be {' and '.join(bounds) or 'finite'}; got {described(value)}")
 
 
 def check_int(value: Any, name: str, minimum: int, maximum: int | None = None) -> int:
-    """``value`` as an int of at least ``minimum``, and at most ``maximum`` where that is given.
+    """``value`` as an int of at least ``minimum``, and at most ``maximum``, where there is one.
 
     Raises:
         TypeError: not a whole number.
-        ValueError: below ``minimum`` or above ``maximum``.
+        ValueError: below ``minimum``, or above ``maximum``.
 
     Example:
         >>> check_int(0, "n_samples", minimum=1)
@@ -104,14 +150,27 @@ def check_int(value: Any, name: str, minimum: int, maximum: int | None = None) -
         ...
         ValueError: n_samples must be at least 1; got 0
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number; got {value!r}")
-    number = int(value)
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number; got {described(value)}") from None
     if number < minimum:
-        raise ValueError(f"{name} must be at least {minimum}; got {number}")
+        raise ValueError(f"{name} must be at least {minimum}; got {described(number)}")
     if maximum is not None and number > maximum:
-        raise ValueError(f"{name} must be at most {maximum}; got {number}")
+        raise ValueError(f"{name} must be at most {maximum}; got {described(number)}")
     return number
+
+
+def most_of(n_values: int) -> int:
+    """How many rows of ``n_values`` each one tensor may have: the limit of a number of samples.
+
+    Example:
+        >>> most_of(64)
+        67108864
+    """
+    return max(1, MOST_VALUES // max(1, n_values))
 
 
 def check_interval(value: Any, name: str) -> tuple[float, float]:
@@ -126,10 +185,12 @@ def check_interval(value: Any, name: str) -> tuple[float, float]:
         (0.0, 255.0)
     """
     if not hasattr(value, "__len__") or len(value) != 2:
-        raise TypeError(f"{name} must be a pair (lowest, highest); got {value!r}")
+        raise TypeError(f"{name} must be a pair (lowest, highest); got {described(value)}")
     low, high = (check_number(bound, f"each bound of {name}") for bound in value)
     if low >= high:
-        raise ValueError(f"{name} must be (lowest, highest), the lower one first; got {value!r}")
+        raise ValueError(
+            f"{name} must be (lowest, highest), the lower one first; got {described(value)}"
+        )
     return low, high
 
 
@@ -146,7 +207,7 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> str:
         ValueError: unknown output 'logits'; did you mean 'logit'? (probability, logit)
     """
     allowed = list(choices)
-    if value in allowed:
+    if isinstance(value, str) and value in allowed:
         return str(value)
     raise unknown(value, name, allowed)
 
@@ -160,7 +221,9 @@ def unknown(value: Any, name: str, choices: Iterable[str]) -> ValueError:
     """
     allowed = list(choices)
     many = len(allowed) > MOST_LISTED
-    near = get_close_matches(str(value), allowed, n=3 if many else 1, cutoff=0.5)
+    text = described(value)
+    word = value if isinstance(value, str) else text
+    near = get_close_matches(word, allowed, n=3 if many else 1, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ";"
     known = f"there are {len(allowed)}" if many else ", ".join(allowed)
-    return ValueError(f"unknown {name} {value!r}{hint} ({known})")
+    return ValueError(f"unknown {name} {text}{hint} ({known})")

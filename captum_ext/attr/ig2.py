@@ -28,6 +28,7 @@ from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.budgets import Call, Knob
 from captum_ext.checks import (
+    MOST_STEPS,
     check_choice,
     check_int,
     check_interval,
@@ -149,7 +150,7 @@ class IG2(AttributionMixin, GradientAttribution):
                 out of its range; a path on which the gradient is not finite.
         """
         tensors = check_call(inputs, target, additional_forward_args)
-        n_steps = check_int(n_steps, "n_steps", minimum=1)
+        n_steps = check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
         check_choice(method, "method", QUADRATURES)
         if return_convergence_delta and not self._multiply_by_inputs:
             raise ValueError("return_convergence_delta must be False with multiply_by_inputs=False")
@@ -216,7 +217,7 @@ class Descent:
         self.step_size = step_size
         self.clip = None if clip is None else check_interval(clip, "clip")
         self.tolerance = tolerance
-        self.patience = check_int(patience, "patience", minimum=1)
+        self.patience = check_int(patience, "patience", minimum=1, maximum=MOST_STEPS)
 
     def start(self, paths: Tensor) -> Points:
         examples = paths // self.n_references

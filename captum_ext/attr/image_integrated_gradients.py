@@ -30,13 +30,20 @@ from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.baselines import image_mean, make_baselines
 from captum_ext.budgets import Knob
 from captum_ext.checks import (
+    MOST_STEPS,
     as_tuple,
     check_baselines,
     check_choice,
     check_int,
     precise,
 )
-from captum_ext.forward import Evaluator, Perturb, Rows, batch_size_or_default
+from captum_ext.forward import (
+    Evaluator,
+    Perturb,
+    Rows,
+    batch_size_or_default,
+    in_standard_layout,
+)
 from captum_ext.passes import checking
 from captum_ext.path import Points, column
 from captum_ext.soundness.evidence import is_evidence_wanted, note
@@ -108,7 +115,7 @@ class ImageIntegratedGradients(AttributionMixin, GradientAttribution):
         if isinstance(baselines, str):
             baselines = make_baselines(baselines, tensors, generator=0)
         starts = check_baselines(baselines, tensors)
-        num_alphas = check_int(num_alphas, "num_alphas", minimum=1)
+        num_alphas = check_int(num_alphas, "num_alphas", minimum=1, maximum=MOST_STEPS)
         alphas, weights = _quadrature(n_steps, method, num_alphas)
         evaluator = Evaluator(
             self.forward_func,
@@ -123,7 +130,7 @@ class ImageIntegratedGradients(AttributionMixin, GradientAttribution):
         flat = way * _weighted_gradients(evaluator, tensors, walk, weights)
         parts = flat.split([x[0].numel() for x in tensors], dim=1)
         attributions = tuple(
-            part.reshape(x.shape).to(x.dtype).contiguous()
+            in_standard_layout(part.reshape(x.shape).to(x.dtype))
             for part, x in zip(parts, tensors, strict=True)
         )
         result = attributions if isinstance(inputs, tuple) else attributions[0]
@@ -141,7 +148,7 @@ class ImageIntegratedGradients(AttributionMixin, GradientAttribution):
 def _quadrature(n_steps: int, method: str, num_alphas: int) -> tuple[list[float], list[float]]:
     """Where on the way, in [0, 1], the gradients are taken, and the weight of each."""
     check_choice(method, "method", SUPPORTED_METHODS)
-    n_steps = check_int(n_steps, "n_steps", minimum=1)
+    n_steps = check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
     # Captum's Riemann rules have no single point.
     least = 1 if method == "gausslegendre" else 2
     if n_steps < least * num_alphas:

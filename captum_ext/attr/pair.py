@@ -24,13 +24,8 @@ from captum_ext.call_model import (
     call_model_function,
     check_function,
 )
-from captum_ext.checks import (
-    as_tuple,
-    check_inputs,
-    check_int,
-    precise,
-)
-from captum_ext.forward import Evaluator
+from captum_ext.checks import MOST_STEPS, as_tuple, check_inputs, check_int, described, precise
+from captum_ext.forward import Evaluator, in_standard_layout
 from captum_ext.path import integrate
 from captum_ext.soundness import observe
 from captum_ext.soundness.suitability import last_convolution
@@ -67,7 +62,7 @@ class FromSaliency(AttributionMixin, Attribution):
     ) -> None:
         core = core() if isinstance(core, type) and issubclass(core, CoreSaliency) else core
         if not isinstance(core, CoreSaliency):
-            raise TypeError(f"core must be a saliency.core.CoreSaliency; got {core!r}")
+            raise TypeError(f"core must be a saliency.core.CoreSaliency; got {described(core)}")
         super().__init__(forward_func)
         self.core = MendedGuidedIG() if type(core) is pair.GuidedIG else core
         self.layer = layer
@@ -189,7 +184,7 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
         x = as_example(x_value).double()
         (x,) = check_inputs(x, "x_value")
         check_function(call_model_function)
-        check_int(x_steps, "x_steps", minimum=1)
+        check_int(x_steps, "x_steps", minimum=1, maximum=MOST_STEPS)
         if x_baseline is not None and np.shape(x_baseline) not in ((), np.shape(x_value)):
             raise ValueError(
                 f"x_baseline must have the shape of x_value, {np.shape(x_value)}, or be a number; "
@@ -214,4 +209,4 @@ def _as_attribution(mask: np.ndarray, x: Tensor) -> Tensor:
     shape = tuple(as_mask(x).shape)
     if values.shape[:-1] != shape[:-1] or values.shape[-1:] not in ((1,), shape[-1:]):
         raise ValueError(f"core must give a mask of shape {shape}; got {mask.shape}")
-    return as_example(np.broadcast_to(values, shape)).to(x).contiguous()
+    return in_standard_layout(as_example(np.broadcast_to(values, shape)).to(x))

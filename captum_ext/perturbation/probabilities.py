@@ -14,6 +14,8 @@ from captum_ext.checks import check_choice, precise
 
 #: The ways in which two probabilities can be compared.
 MODES = ("evidence", "probability", "information")
+#: The most training examples, and classes, that a correction counts.
+MOST_EXAMPLES = 10**12
 #: By how much probabilities may leave [0, 1], or their sum miss one, by rounding.
 ROUNDING = 1e-5
 

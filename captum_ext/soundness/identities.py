@@ -339,8 +339,8 @@ class Conservation:
         growth = float((flow / output.abs().clamp(min=torch.finfo(output.dtype).tiny)).max())
         if growth * precision_of(run) > LOST_IN_ROUNDING:
             text = (
-                f"is lost in rounding: between the layers the relevance grows to {growth:.2g} times "
-                f"the output, and sums to {float(total[0]):.4g} where that is "
+                f"is lost in rounding: between the layers the relevance grows to {growth:.2g} "
+                f"times the output, and sums to {float(total[0]):.4g} where that is "
                 f"{float(output[0]):.4g}; do not use it on this model"
             )
             return Check(self.name, False, text, float(total[0]), float(output[0]))

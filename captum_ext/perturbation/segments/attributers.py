@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from captum_ext.checks import check_choice, check_int, precise
-from captum_ext.perturbation.probabilities import MODES, difference
+from captum_ext.perturbation.probabilities import MODES, MOST_EXAMPLES, difference
 from captum_ext.perturbation.segments.linear_fit import least_squares, shapley_kernel
 from captum_ext.perturbation.segments.samplers import check_samples
 from captum_ext.soundness.evidence import note
@@ -225,8 +225,8 @@ class PdaAttributer(Attributer):
 
     def __post_init__(self) -> None:
         check_choice(self.mode, "mode", MODES)
-        check_int(self.n_classes, "n_classes", minimum=2)
-        check_int(self.n_train, "n_train", minimum=1)
+        check_int(self.n_classes, "n_classes", minimum=2, maximum=MOST_EXAMPLES)
+        check_int(self.n_train, "n_train", minimum=1, maximum=MOST_EXAMPLES)
 
     def check(self, samples: Tensor) -> None:
         _check_every_segment(samples, "perturbed")
