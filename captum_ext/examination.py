@@ -128,7 +128,7 @@ def examine(
         ... )]
         [('saliency', 'works'), ('deep_lift', 'works'), ('grad_cam', 'refused')]
     """
-    model = model_of(model)
+    model = model_of(model, None)
     inputs = inputs_of(model, inputs)
     check_int(passes, "passes", minimum=1)
     if references is None:
