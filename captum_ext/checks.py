@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from captum_ext.value_checks import (  # noqa: F401 - both kinds of checks from one module
+    AttributionWarning,
     as_tuple,
     check_choice,
     check_int,
     check_interval,
     check_number,
     one_line,
+    shortened,
     unknown,
 )
 

@@ -13,6 +13,8 @@ from typing import Any
 
 #: An error lists at most this many choices.
 MOST_LISTED = 60
+#: Of an error of another package, which may hold a whole tensor.
+MOST_LETTERS = 4000
 
 
 class AttributionWarning(UserWarning):
@@ -41,7 +43,29 @@ def one_line(error: BaseException) -> str:
         >>> one_line(ValueError("first,  second")), one_line(MemoryError())
         ('first, second', 'MemoryError')
     """
-    return " ".join(str(error).split()) or type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # An error of another package may have a broken ``__str__``.
+        text = ""
+    if len(text) > MOST_LETTERS:
+        text = f"{text[:MOST_LETTERS]}…"
+    # Control characters could change the terminal, and lone surrogates cannot be stored.
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(printable.split()) or type(error).__name__
+
+
+def shortened(value: Any, most: int = 80) -> str:
+    """The ``repr`` of a value for a message, at most ``most`` characters and an ellipsis.
+
+    Example:
+        >>> shortened("cat"), shortened([0] * 1000, most=9)
+        ("'cat'", '[0, 0, 0,…')
+    """
+    try:
+        text = repr(value)
+    except Exception:  # A broken ``__repr__``, or an integer of too many digits.
+        text = type(value).__name__
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def check_number(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from captum_ext import __version__
-from captum_ext.cli.common import BAD_INPUT
+from captum_ext.cli.common import BAD_INPUT, flush_output, say
 from captum_ext.cli.exam import add_exam
 from captum_ext.cli.explain import add_explain
 from captum_ext.cli.listing import add_methods, add_metrics
@@ -41,16 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # LRP-ε on a terminal without Greek
-    args = _parser().parse_args(argv)
+    try:
+        return _run(_parser().parse_args(argv))
+    except BrokenPipeError:
+        return 0
+    finally:
+        flush_output()
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         code: int = args.run(args)
     except BrokenPipeError:
-        # The reader of our output has left (`| head`); Python flushes once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except (ValueError, OSError, MemoryError) as error:
         message = " ".join(str(error).split()) or "not enough memory"
-        print(f"captum-ext {args.command}: error: {message}", file=sys.stderr)
+        say(f"captum-ext {args.command}: error: {message}", error=True)
         return BAD_INPUT
     return code
 

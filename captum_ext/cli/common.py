@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,35 @@ def writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ValueError(f"out {str(folder)!r} cannot be written: {error.strerror}") from error
+
+
+def flush_output() -> None:
+    """Flushes what was printed; where its reader has left (`| head`), the rest goes nowhere.
+
+    Python flushes once more at its exit, and would tell of the reader.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Prints a line, or does not where its reader has left: what is computed is kept all the same.
+
+    Args:
+        text: the line.
+        error: to the standard error stream.
+
+    Example:
+        >>> say("2 cells")
+        2 cells
+    """
+    try:
+        print(text, file=sys.stderr if error else sys.stdout)
+    except BrokenPipeError:
+        flush_output()
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:

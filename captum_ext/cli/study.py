@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_ext.choices import FORMATS
-from captum_ext.cli.common import INTERRUPTED, bad_input, check_writable, writable
+from captum_ext.cli.common import (
+    INTERRUPTED,
+    bad_input,
+    check_writable,
+    flush_output,
+    say,
+    writable,
+)
 
 if TYPE_CHECKING:
     from captum_ext.study import CellResult, Plan, Study, StudyResults
     from captum_ext.study.define.cache import StudyCache
+    from captum_ext.study.run.dry_run import Estimate
 
 #: The exit code where no cell could be computed.
 ALL_FAILED = 1
@@ -50,7 +58,9 @@ def add_study(commands: Any) -> None:
     )
     study.add_argument("--retry-failed", action="store_true", help="try failed cells again")
     study.add_argument(
-        "--dry-run", action="store_true", help="check all, say what it will cost, compute nothing"
+        "--dry-run",
+        action="store_true",
+        help="check all models, methods and images, say what it will cost, compute nothing",
     )
     study.add_argument(
         "--export",
@@ -103,11 +113,25 @@ def _run_study(args: argparse.Namespace) -> int:
         plan = plan_of(study, cache)
         _say_how_many(study, plan)
         # Before anything of it is in the folder, so that it can be mended.
-        if args.dry_run or not (args.out / FILE).exists():
-            _say_what_it_costs(study, plan, cache)
         if args.dry_run:
+            _rehearse(study, plan, cache)
             return 0
+        if not (args.out / FILE).exists():
+            _say_what_it_costs(study, plan, cache)
         return _run(study, plan, cache, args)
+
+
+class _ErrorStream:
+    """The standard error stream, also where its reader has left: the study goes on."""
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+        except BrokenPipeError:
+            flush_output()
+
+    def __getattr__(self, name: str) -> Any:
+        return flush_output if name == "flush" else getattr(sys.stderr, name)
 
 
 def _run(study: Study, plan: Plan, cache: StudyCache, args: argparse.Namespace) -> int:
@@ -133,7 +157,7 @@ def _run(study: Study, plan: Plan, cache: StudyCache, args: argparse.Namespace) 
 
         def on_start(there: int) -> None:
             # Not before: a folder that is refused is one line.
-            bar = tqdm(total=study.n_cells, initial=there, unit="cell", file=sys.stderr)
+            bar = tqdm(total=study.n_cells, initial=there, unit="cell", file=_ErrorStream())
             bars.append(stack.enter_context(bar))
 
         def on_cell(result: CellResult) -> None:
@@ -153,15 +177,15 @@ def _run(study: Study, plan: Plan, cache: StudyCache, args: argparse.Namespace) 
         )
         # Others may have computed some, and equal cells are computed once.
         bars[0].update(study.n_cells - bars[0].n)
-    print(format_leaderboard(analyze(results)))
-    print(f"\nwritten to {args.out}: study.sqlite. To look at it: captum-ext report {args.out}")
+    say(format_leaderboard(analyze(results)))
+    say(f"\nwritten to {args.out}: study.sqlite. To look at it: captum-ext report {args.out}")
     if args.export is not None:
         _export(results, args)
     failed = int((results.cells["status"] == "failed").sum())
     if failed:
-        print(
+        say(
             f"{failed:,} of {study.n_cells:,} cells failed; --retry-failed tries them again",
-            file=sys.stderr,
+            error=True,
         )
     return ALL_FAILED if failed == study.n_cells else 0
 
@@ -177,20 +201,50 @@ def _say_how_many(study: Study, plan: Plan) -> None:
     grid = " x ".join(
         f"{len(each)} {name}{'s' if len(each) > 1 else ''}" for name, each in parts.items()
     )
-    print(f"{study.title}: {study.n_cells:,} cells ({grid})")
+    say(f"{study.title}: {study.n_cells:,} cells ({grid})")
     for note in plan.notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", error=True)
 
 
 def _say_what_it_costs(study: Study, plan: Plan, cache: StudyCache) -> None:
+    """Before the first run into a folder.
+
+    Raises:
+        ValueError: what the study would compute fails by its settings, or on every image.
+    """
     from captum_ext.study.run.dry_run import dry_run
 
     estimate = dry_run(study, plan, cache)
-    print(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
+    _say_passes(estimate)
     if estimate.refused:
         raise ValueError("; ".join(estimate.refused))
-    for problem in estimate.problems:
-        print(f"note: in a rehearsal, {problem}", file=sys.stderr)
+    _say_problems(estimate.problems)
+
+
+def _rehearse(study: Study, plan: Plan, cache: StudyCache) -> None:
+    """Says what a study will cost, and all that is wrong with it.
+
+    Raises:
+        ValueError: something is.
+    """
+    from captum_ext.study.run.dry_run import dry_run
+    from captum_ext.study.run.unreadable import unreadable_images
+
+    estimate = dry_run(study, plan, cache)
+    _say_passes(estimate)
+    wrong = [*unreadable_images(study, plan, cache), *estimate.refused, *estimate.failed]
+    _say_problems([problem for problem in estimate.problems if problem not in wrong])
+    if wrong:
+        raise ValueError("; ".join(dict.fromkeys(wrong)))
+
+
+def _say_passes(estimate: Estimate) -> None:
+    say(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
+
+
+def _say_problems(problems: list[str]) -> None:
+    for problem in problems:
+        say(f"note: in a rehearsal, {problem}", error=True)
 
 
 def _export(results: StudyResults, args: argparse.Namespace) -> None:
@@ -199,7 +253,7 @@ def _export(results: StudyResults, args: argparse.Namespace) -> None:
     path = args.out / f"results.{args.export}"
     with writable(args.out):
         export(results, path, args.export)
-    print(f"written: {path}, {len(results.cells):,} rows")
+    say(f"written: {path}, {len(results.cells):,} rows")
 
 
 def run_report_command(args: argparse.Namespace) -> int:
@@ -211,5 +265,5 @@ def run_report_command(args: argparse.Namespace) -> int:
     results = read_results(args.folder)
     with writable(path.parent):
         write_report(results, path)
-    print(f"written: {path}")
+    say(f"written: {path}")
     return 0
