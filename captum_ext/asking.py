@@ -1,7 +1,8 @@
-"""The only place where a method is asked about a model, its cost counted, a failure an answer.
+"""The only place where a method is asked about a model: its cost counted, its answer checked.
 
-:func:`ask` answers a :class:`Request` with an :class:`Answer`. :func:`captum_ext.explain`,
-pictures, the exam, studies and metrics all stand on it.
+:func:`ask` answers a :class:`Request` with an :class:`Answer`, where a failure is an answer, too;
+:func:`run_method` raises. :func:`captum_ext.explain`, pictures, the exam, studies and metrics all
+stand on them.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,93 +21,32 @@ from torch import Tensor, nn
 
 from captum_ext.checks import as_tuple, check_choice, check_inputs, one_line
 from captum_ext.coerce import baselines_of, layer_of
-from captum_ext.forward import (
-    Passes,
-    Remembered,
-    count_passes,
-    default_batch_size,
-    predicted_target,
-)
-from captum_ext.outputs import with_output
+from captum_ext.forward import Remembered, count_passes, default_batch_size, predicted_target
+from captum_ext.outputs import only_runs, output_settings, with_output
+from captum_ext.passes import checking
 from captum_ext.randomness import global_seed
+from captum_ext.request import NOISE, NOT_FINITE, ZERO, Answer, Request
 from captum_ext.signatures import accepted_arguments
-from captum_ext.spec import MethodSpec, Resolution
-from captum_ext.targets import check_target, clear_target_errors, plain_target
+from captum_ext.soundness import ModelFacts, eager, guarded, keep_caller_state, observe
+from captum_ext.soundness.arguments import (
+    PER_INPUT,
+    check_layout,
+    checked_arguments,
+    count_features,
+)
+from captum_ext.soundness.evidence import collect_evidence
+from captum_ext.soundness.identities import Check, Identity, MethodRun, general_checks
+from captum_ext.soundness.model_lock import MODEL_LOCK
+from captum_ext.spec import MethodSpec
+from captum_ext.targets import check_one_output, check_target, clear_target_errors, plain_target
+from captum_ext.value_checks import AttributionWarning
 
-ZERO = "zero everywhere"
-NOT_FINITE = "the attribution is not finite"
-NOISE = "compared with noise: no references were given"
+__all__ = ["NOISE", "NOT_FINITE", "ZERO", "Answer", "Request", "ask", "run_method", "warn_of"]
 
-
-@dataclass(frozen=True)
-class Request:
-    """What a method is asked about an example.
-
-    Attributes:
-        target: in Captum's forms; None: each example's highest output.
-        output: one of :data:`captum_ext.choices.OUTPUTS`, for a classifier that gives logits; None:
-            as the model gives it.
-        has_logit: whether the model gives logits; else its output is a probability.
-        baseline: name of a baseline, of :data:`captum_ext.baselines.BASELINES`.
-        references: examples of other images, a tensor ``[R, ...]`` for each input.
-        layer: for methods that look into one, or its name.
-        settings: arguments of ``attribute()``, in place of the defaults.
-        passes: the most passes that the method may take; None: no limit.
-        seed: of what is drawn.
-        resolution: see :func:`captum_ext.explain`.
-    """
-
-    target: Any = None
-    output: str | None = None
-    has_logit: bool = True
-    baseline: str | None = None
-    references: Tensor | tuple[Tensor, ...] | None = field(default=None, repr=False)
-    layer: nn.Module | str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    passes: int | None = None
-    seed: int = 0
-    resolution: Resolution = "image"
-
-
-@dataclass
-class Answer:
-    """What a method says, and what it cost.
-
-    Attributes:
-        heat: the attribution, of the shape, dtype and device of the example; None where there is
-            none.
-        beside: what ``attribute()`` returned beside it, as a convergence delta.
-        output: which output was explained; empty where the model's only one was.
-        settings: the arguments that were chosen for the method, without its defaults.
-        error: why there is no attribution, in one line.
-        traceback: of the error.
-        applies: False where the method does not work on such a model or input at all.
-        remarks: what is odd about the attribution.
-        passes: examples that the method sent to the model, those answered from memory included.
-        computed: examples that went through the model.
-        seconds: wall time, as if no other method had asked the same before.
-        elapsed: wall time that it really took.
-        exception: that was raised; None where :attr:`error` is about the attribution.
-    """
-
-    heat: Any = field(default=None, repr=False)
-    beside: Sequence[Any] = field(default=(), repr=False)
-    output: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    error: str = ""
-    traceback: str = field(default="", repr=False)
-    applies: bool = True
-    remarks: list[str] = field(default_factory=list)
-    passes: Passes = field(default_factory=Passes)
-    computed: Passes = field(default_factory=Passes)
-    seconds: float = 0.0
-    elapsed: float = 0.0
-    exception: Exception | None = field(default=None, repr=False)
-
-    @property
-    def remark(self) -> str:
-        """Why there is no attribution, or what is odd about it."""
-        return self.error or "; ".join(self.remarks)
+_ROUTINE_WARNINGS = (
+    r"\s*(Input Tensor \d+ did not already require gradients|Setting (forward, )?backward hooks"
+    r"|You are providing multiple inputs for Lime|Converting a tensor with requires_grad)"
+)
 
 
 def ask(
@@ -136,29 +76,38 @@ def ask(
         "target 9 does not fit the model's output of shape (1, 2)"
     """
     answer = Answer()
-    if request.references is None and spec.compares:
-        answer.remarks.append(NOISE)
     spared = shared.spared if shared is not None else 0.0
     start = time.perf_counter()
     try:
-        module, answer.output = with_output(spec, model, request.output, request.has_logit, shared)
-        problem = spec.problem_with(module, layer_of(model, request.layer)) or _too_large(
-            spec, example, request
-        )
-        answer.applies = problem is None
-        if problem is not None:
-            raise ValueError(problem)
-        answer.settings = chosen_settings(spec, model, as_tuple(example), request)
-        prepared = replace(request, settings=answer.settings, baseline=None)
-        with _counting(answer, module, model):
-            answer.heat, answer.beside = run_method(spec, module, example, prepared, model)
+        with _remarks(answer):
+            _MethodCall(spec, model, example, request, shared, answer).run()
         _check_values(answer)
     except Exception as error:
-        answer.heat, answer.exception = None, error
-        answer.error, answer.traceback = one_line(error), traceback.format_exc()
+        answer.heat, answer.traceback = None, traceback.format_exc()
+        answer.exception, answer.error = _without_frames(error), one_line(error)
     answer.elapsed = answer.seconds = time.perf_counter() - start
     if shared is not None:
         answer.seconds += shared.spared - spared
+    return answer
+
+
+def run_method(
+    spec: MethodSpec, model: Callable[..., Any], example: Any, request: Request
+) -> Answer:
+    """Asks a method about a model, and raises what goes wrong.
+
+    Args:
+        spec, model, example, request: as of :func:`ask`.
+
+    Returns:
+        The answer; its attribution has the shape, dtype and device of ``example``, and no autograd
+        graph.
+
+    Raises:
+        TypeError, ValueError: as of :func:`captum_ext.explain`.
+    """
+    answer = Answer()
+    _MethodCall(spec, model, example, request, None, answer).run()
     return answer
 
 
@@ -185,109 +134,285 @@ def chosen_settings(
     return chosen if spec.convert is None else spec.convert(inputs, chosen)
 
 
-def run_method(
-    spec: MethodSpec,
-    model: Callable[..., Any],
-    example: Any,
-    request: Request,
-    base: Callable[..., Any] | None = None,
-) -> tuple[Any, tuple[Any, ...]]:
-    """Runs a method with defaults that suit the example.
+@dataclass
+class _MethodCall:
+    """One method, one model, one example: from the request to the checked answer."""
 
-    Args:
-        spec: the method.
-        model: as the method sees it.
-        example: a tensor ``[B, ...]`` or a tuple of them.
-        request: what is asked; its output is not looked at.
-        base: the model whose layers and baselines have names; None: ``model``.
+    spec: MethodSpec
+    model: Callable[..., Any]
+    example: Any
+    request: Request
+    shared: Remembered | None
+    answer: Answer
 
-    Returns:
-        The attribution, of the shape, dtype and device of ``example``, without autograd graph, and
-        what ``attribute()`` returned beside it.
+    def run(self) -> None:
+        spec, request = self.spec, self.request
+        target = plain_target(request.target)
+        check_choice(request.resolution, "resolution", ("pixel", "image"))
+        tensors = check_inputs(self.example)
+        check_layout(tensors)
+        check_target(target, len(tensors[0]))
+        if request.references is None and spec.compares:
+            self.answer.remarks.append(NOISE)
+        where = _device_of(self.model, tensors[0].device)
+        # Copies, so that no method can leave a mark on the caller's tensors.
+        self.copies = tuple(x.detach().clone().to(where) for x in tensors)
+        self.additional = request.settings.get("additional_forward_args")
+        self._take_differentiable()
+        with MODEL_LOCK.alone():
+            facts = observe(eager(self.model), self.copies, self.additional, request.part)
+        if facts.output_error:
+            raise ValueError(facts.output_error)
+        alone = spec.goes_alone or facts.random or facts.training
+        with (
+            MODEL_LOCK.alone() if alone else MODEL_LOCK.shared(),
+            keep_caller_state(self.model),
+            global_seed(request.seed) if alone else nullcontext(),
+        ):
+            self._run(facts, target)
 
-    Raises:
-        TypeError, ValueError: as of :func:`captum_ext.explain`.
-    """
-    base = model if base is None else base
-    target = plain_target(request.target)
-    check_choice(request.resolution, "resolution", ("pixel", "image"))
-    tensors = check_inputs(example)
-    check_target(target, tensors[0].shape[0])
-    several = isinstance(example, tuple)
-    attribution = spec.make(model, layer_of(base, request.layer))
-    accepted, takes_any = accepted_arguments(attribution)
-    unknown = sorted(set(request.settings) - accepted)
-    if unknown and not takes_any:
-        raise TypeError(
-            f"{spec.name} does not take {', '.join(unknown)}; it takes "
-            f"{', '.join(sorted(accepted - {'inputs', 'target'}))}"
-        )
-    # Copies, so that no method can leave a mark on the caller's tensors.
-    where = _device_of(model, tensors[0].device)
-    copies = tuple(tensor.detach().clone().to(where) for tensor in tensors)
-    settings = spec.arguments(copies if several else copies[0], request.resolution, request.seed)
-    compared: dict[str, Any] = {}
-    if request.references is not None:
-        examples = _examples(request.references, copies)
-        compared = spec.reference_arguments(examples if several else examples[0])
-    chosen = compared | chosen_settings(spec, base, copies, request)
-    if request.passes is not None:
-        settings |= spec.within(
-            request.passes, copies if several else copies[0], request.resolution, chosen
-        )
-    settings |= _general(attribution, model, copies, request.seed, accepted) | chosen
-    additional = settings.get("additional_forward_args")
-    if target is None:
-        target = predicted_target(model, copies, additional)
-    if "target" in accepted or takes_any:
-        settings["target"] = target
-    with (
-        clear_target_errors(model, copies, target, additional),
-        global_seed(request.seed),
-        warnings.catch_warnings(),
-    ):
-        # Captum warns that it does what this function asked it to do.
-        warnings.filterwarnings("ignore", message=_ROUTINE_WARNINGS, category=UserWarning)
-        result = attribution.attribute(copies if several else copies[0], **settings)
-    return _parts(_like_inputs(result, example), example)
+    def _take_differentiable(self) -> None:
+        """Leaves whole numbers beside other inputs to the model: they get no attribution."""
+        floats = [n for n, x in enumerate(self.copies) if _is_continuous(x)]
+        if not floats:
+            floats = list(range(len(self.copies)))
+        self.explained = floats
+        self.others = [n for n in range(len(self.copies)) if n not in floats]
+        self.inputs = tuple(self.copies[n] for n in floats)
+        if self.others:
+            numbers = ", ".join(map(str, self.others))
+            self.answer.checks.append(
+                Check(
+                    "continuous inputs",
+                    False,
+                    f"input {numbers} holds whole numbers: it was left as it is and has no "
+                    "attribution",
+                )
+            )
 
+    def _run(self, facts: ModelFacts, target: Any) -> None:
+        spec, request, answer = self.spec, self.request, self.answer
+        base = eager(self.model) if spec.needs_module else self.model
+        order = (*self.explained, *self.others) if self.others else ()
+        plain = guarded(base, facts, request.part, order)
+        shared = self.shared if plain is self.model else None
+        layer = layer_of(base, request.layer)
+        try:
+            module, answer.output = with_output(
+                spec, plain, request.output, request.outputs, shared
+            )
+            if module is not plain and module is not shared and not only_runs(spec):
+                facts = observe(module, self.inputs, self._additional())
+            attribution = spec.make(module, layer, facts)
+            self._check_size()
+        except (TypeError, ValueError):
+            answer.applies = False
+            raise
+        settings = self._settings(attribution, module)
+        if target is None:
+            target = predicted_target(module, self.inputs, settings.get("additional_forward_args"))
+        check_one_output(target, facts.output_shape, len(self.inputs[0]))
+        if "target" in self.accepted:
+            settings["target"] = target
+        with ExitStack() as stack:
+            notes = stack.enter_context(collect_evidence()) if request.checks else {}
+            self._count(stack, module)
+            if facts.compiled and spec.needs_module:
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            result = self._attribute(attribution, module, settings, target)
+            originals = self._given(tuple(as_tuple(self.example)[n] for n in self.explained))
+            answer.heat, answer.beside = _parts(_like_inputs(result, originals), originals)
+            heat = zip(as_tuple(answer.heat), self.inputs, strict=False)
+            run = MethodRun(
+                module,
+                facts,
+                self.inputs,
+                tuple(part.to(x.device) if isinstance(part, Tensor) else part for part, x in heat),
+                target,
+                self._additional(),
+                settings,
+                notes,
+            )
+            self._check(run)
+        self._restore_inputs()
 
-_ROUTINE_WARNINGS = (
-    r"\s*(Input Tensor \d+ did not already require gradients|Setting (forward, )?backward hooks"
-    r"|You are providing multiple inputs for Lime|Converting a tensor with requires_grad)"
-)
+    def _additional(self) -> tuple[Any, ...]:
+        """What the model takes beside the inputs that are explained."""
+        given = () if self.additional is None else as_tuple(self.additional)
+        return (*(self.copies[n] for n in self.others), *given)
 
+    def _given(self, tensors: tuple[Any, ...]) -> Any:
+        """A tuple only where the example is one."""
+        return tensors if isinstance(self.example, tuple) else tensors[0]
 
-def _too_large(spec: MethodSpec, example: Any, request: Request) -> str | None:
-    """Why a method would not end: more features than it can take, one for each pixel."""
-    n_features, most = as_tuple(example)[0][0].numel(), spec.max_features
-    if request.resolution != "pixel" or most is None or n_features <= most:
-        return None
-    return f"{spec.name} does not scale to {n_features} features (at most {most})"
+    def _check_size(self) -> None:
+        """Refuses more features than the method can take, one for each pixel."""
+        n_features, most = self.inputs[0][0].numel(), self.spec.max_features
+        if self.request.resolution == "pixel" and most is not None and n_features > most:
+            raise ValueError(
+                f"{self.spec.name} does not scale to {n_features} features (at most {most})"
+            )
 
+    def _settings(self, attribution: Attribution, module: Any) -> dict[str, Any]:
+        """All arguments of ``attribute()`` but the inputs and the target."""
+        spec, request, inputs = self.spec, self.request, self.inputs
+        self.accepted, takes_any = accepted_arguments(attribution)
+        if takes_any:
+            self.accepted = self.accepted | {"target"}
+        given = self._without_others(request.settings)
+        unknown = sorted(set(given) - self.accepted)
+        if unknown and not takes_any:
+            raise TypeError(
+                f"{spec.name} does not take {', '.join(unknown)}; it takes "
+                f"{', '.join(sorted(self.accepted - {'inputs', 'target'}))}"
+            )
+        own = replace(request, settings=given)
+        chosen = chosen_settings(spec, self.model, inputs, own)
+        self.answer.settings = dict(chosen)
+        chosen = checked_arguments(chosen, inputs, spec.compares)
+        settings = spec.arguments(self._given(inputs), request.resolution, request.seed)
+        if request.references is not None:
+            examples = _examples(request.references, self.copies)
+            examples = tuple(examples[n] for n in self.explained)
+            chosen = spec.reference_arguments(self._given(examples)) | chosen
+        if request.passes is not None:
+            settings |= spec.within(request.passes, self._given(inputs), request.resolution, chosen)
+        settings |= {
+            name: value
+            for name, value in output_settings(spec, request.output, request.outputs).items()
+            if name in self.accepted
+        }
+        settings |= _general(attribution, module, inputs, request.seed, self.accepted) | chosen
+        if self.others:
+            settings["additional_forward_args"] = self._additional()
+        self._check_features(settings)
+        return settings
 
-@contextmanager
-def _counting(
-    answer: Answer, module: Callable[..., Any], model: Callable[..., Any]
-) -> Iterator[None]:
-    """Counts what the method asks of ``module``, and what of it reaches ``model``."""
-    with ExitStack() as stack:
+    def _check_features(self, settings: dict[str, Any]) -> None:
+        least = self.spec.min_features
+        if least > 1:
+            n_features = count_features(settings, self.inputs)
+            if n_features < least:
+                raise ValueError(
+                    f"feature_mask must have at least {least} features for {self.spec.name}; got "
+                    f"{n_features}: of one feature, use feature_ablation"
+                )
+
+    def _without_others(self, settings: Any) -> dict[str, Any]:
+        """Settings without those of the inputs that are not explained."""
+        left = dict(settings)
+        for name in PER_INPUT:
+            value = left.get(name)
+            if self.others and isinstance(value, list | tuple) and len(value) == len(self.copies):
+                left[name] = tuple(value[n] for n in self.explained)
+        if self.others:
+            left.pop("additional_forward_args", None)
+        return left
+
+    def _attribute(
+        self, attribution: Attribution, module: Any, settings: dict[str, Any], target: Any
+    ) -> Any:
+        additional = settings.get("additional_forward_args")
+        with ExitStack() as stack:
+            stack.enter_context(clear_target_errors(module, self.inputs, target, additional))
+            if self.spec.goes_alone:
+                # Captum warns that it does what this function asked it to do.
+                stack.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", message=_ROUTINE_WARNINGS, category=UserWarning)
+            # A clone each, because methods work in place, and the checks need the inputs.
+            given = self._given(tuple(x.clone() for x in self.inputs))
+            return attribution.attribute(given, **settings)
+
+    def _count(self, stack: ExitStack, module: Any) -> None:
+        """Counts what the method asks of ``module``, and what of it reaches the model."""
+        answer, model = self.answer, self.model
         if isinstance(module, nn.Module):
             answer.passes = answer.computed = stack.enter_context(count_passes(module))
+            answer.check_passes = stack.enter_context(count_passes(module, of_checks=True))
         if module is not model and isinstance(model, nn.Module):
             computed = stack.enter_context(count_passes(model))
             if isinstance(module, nn.Module) and model in module.modules():
                 answer.computed = computed
-        yield
+
+    def _check(self, run: MethodRun) -> None:
+        answer, request = self.answer, self.request
+        answer.checks += general_checks(run.inputs, run.attributions)
+        sound = all(check.holds for check in answer.checks if check.name in ("shape", "finite"))
+        if request.checks and sound:
+            with checking():
+                for identity in self.spec.promises:
+                    check = _checked(identity, run)
+                    if check is not None:
+                        answer.checks.append(check)
+        answer.remarks += [check.text for check in answer.failed]
+        if request.strict and answer.failed:
+            raise ValueError(
+                f"{self.spec.name}: " + "; ".join(check.text for check in answer.failed)
+            )
+
+    def _restore_inputs(self) -> None:
+        """Zeros for the inputs that have no attribution."""
+        if not self.others:
+            return
+        parts: list[Tensor | None] = [None] * len(self.copies)
+        for number, part in zip(self.explained, as_tuple(self.answer.heat), strict=True):
+            parts[number] = part
+        originals = as_tuple(self.example)
+        self.answer.heat = tuple(
+            torch.zeros_like(x) if part is None else part
+            for part, x in zip(parts, originals, strict=True)
+        )
+
+
+def warn_of(spec: MethodSpec, answer: Answer, stacklevel: int = 3) -> None:
+    """Issues an :class:`~captum_ext.AttributionWarning` for each check that fails."""
+    for check in answer.failed:
+        warnings.warn(f"{spec.name}: {check.text}", AttributionWarning, stacklevel=stacklevel)
+
+
+@contextmanager
+def _remarks(answer: Answer) -> Iterator[None]:
+    """Makes remarks of what methods warn of; other warnings go on."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AttributionWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                if issubclass(warning.category, AttributionWarning):
+                    answer.remarks.append(str(warning.message))
+    for warning in caught:
+        if not issubclass(warning.category, AttributionWarning):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+
+
+def _checked(identity: Identity, run: MethodRun) -> Check | None:
+    """A check; unknown where the model cannot answer it."""
+    try:
+        return identity.check(run)
+    except Exception as error:
+        return Check(identity.name, None, f"could not be checked: {one_line(error)}")
+
+
+def _without_frames(error: Exception) -> Exception:
+    """An error that keeps no frame alive, nor what its frames hold."""
+    chained: BaseException | None = error
+    while chained is not None:
+        chained.__traceback__ = None
+        chained = chained.__cause__ or chained.__context__
+    return error
 
 
 def _check_values(answer: Answer) -> None:
-    """Drops an attribution that is not finite, and remarks on one that is zero."""
-    parts = as_tuple(answer.heat)
-    if not all(bool(torch.isfinite(part).all()) for part in parts):
+    """Drops an attribution that is not finite."""
+    if not all(bool(torch.isfinite(part).all()) for part in as_tuple(answer.heat)):
         answer.heat, answer.error = None, NOT_FINITE
-    elif not any(bool(part.any()) for part in parts):
-        answer.remarks.append(ZERO)
+
+
+def _is_continuous(x: Tensor) -> bool:
+    return x.is_floating_point() or x.is_complex()
 
 
 def _parts(result: Any, example: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -8,7 +8,6 @@ channel, to their average). No function changes its inputs, and all baselines ar
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any
@@ -17,11 +16,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from captum_ext.checks import check_choice, check_inputs, check_int
+from captum_ext.checks import (
+    check_choice,
+    check_inputs,
+    check_int,
+    check_number,
+    described,
+    most_of,
+)
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+#: The largest standard deviation of a blur, in pixels: beyond it there is nothing left to blur.
+MOST_SIGMA = 2000
 
 Channels = Sequence[float] | Tensor | None
 
@@ -146,7 +155,8 @@ def blur(inputs: Tensor, *, sigma: float = 10.0) -> Tensor:
     """Each image ``[B, C, H, W]`` under a Gaussian blur of ``sigma`` pixels, borders replicated.
 
     Raises:
-        ValueError: ``sigma`` is not positive, or ``inputs`` is no batch of images.
+        TypeError: ``sigma`` is no number.
+        ValueError: ``sigma`` is not positive or above 2,000, or ``inputs`` is no batch of images.
 
     Example:
         >>> blur(torch.ones(1, 3, 8, 8), sigma=2).mean().item()
@@ -155,8 +165,7 @@ def blur(inputs: Tensor, *, sigma: float = 10.0) -> Tensor:
     image = _image(inputs)
     if image.dim() != 4:
         raise ValueError(f"inputs must be images [B, C, H, W]; got shape {tuple(image.shape)}")
-    if not 0 < sigma < math.inf:
-        raise ValueError(f"sigma must be positive and finite; got {sigma}")
+    sigma = check_number(sigma, "sigma", low=0, high=MOST_SIGMA, above=True)
     radius = max(1, round(4 * sigma))
     steps = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
     weights = torch.exp(-0.5 * (steps / sigma) ** 2)
@@ -255,7 +264,7 @@ def _per_channel(
     if column.numel() != channels:
         raise ValueError(f"{name} must have {channels} values; got {column.numel()}")
     if name == "std" and not (column > 0).all():
-        raise ValueError(f"std must be positive; got {column.tolist()}")
+        raise ValueError(f"std must be positive; got {described(values)}")
     return column.reshape(1, -1, *[1] * (image.dim() - 2))
 
 
@@ -269,7 +278,7 @@ def _to_space(rgb: Tensor, mean: Channels, std: Channels, normalized: bool) -> T
 def _draw(
     sampler: Callable[..., Tensor], image: Tensor, n: int | None, generator: GeneratorLike
 ) -> Tensor:
-    count = 1 if n is None else check_int(n, "n", minimum=1)
+    count = 1 if n is None else check_int(n, "n", 1, most_of(image[0].numel()))
     # Drawn in float64 on the CPU: the same noise for every dtype and device.
     noise = sampler(
         (count, *image.shape[1:]),

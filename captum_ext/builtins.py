@@ -20,8 +20,20 @@ from captum_ext.attr.lrp import RULED_LAYERS, AlphaBetaRule, UniformLRP
 from captum_ext.budgets import Call, Cells, Fixed, Knob, SlidingWindows
 from captum_ext.perturbation import grid_masks, pixel_masks
 from captum_ext.perturbation.windows import window_lengths
+from captum_ext.soundness.identities import (
+    PATH_TOLERANCE,
+    ClassDependence,
+    Completeness,
+    Conservation,
+    GuidedRelus,
+    SetCompleteness,
+)
+from captum_ext.soundness.suitability import (
+    without_deep_lift_rules,
+    without_lrp_rules,
+    without_relu,
+)
 from captum_ext.spec import MethodSpec, Need, Resolution
-from captum_ext.suitable import without_deep_lift_rules, without_lrp_rules, without_relu
 
 #: Inputs in a default background or reference set.
 BACKGROUND_SIZE = 8
@@ -32,6 +44,7 @@ LRP_EPSILON = 0.25
 MAX_REGRESSION_FEATURES = 1024
 MAX_PERMUTED_FEATURES = 4096
 
+_USE_IG = "take integrated_gradients on this model"
 _GRAPH = {"no_graph": "Captum multiplies by inputs that still require gradients"}
 _SHARED_NOISE = {
     check: "Captum draws one example's noise after the other's from the global state"
@@ -152,6 +165,7 @@ def _lrp_spec(name: str, title: str, rule: Callable[[], PropagationRule]) -> Met
         _MODULE | {Need.LOGITS},
         build=partial(_lrp, rule=rule),
         lacks=partial(without_lrp_rules, ruled=RULED_LAYERS),
+        promises=(Conservation(),),
         promises_dummy=True,
         budget=Fixed(3),
         origin="captum",
@@ -200,6 +214,7 @@ SPECS: tuple[MethodSpec, ...] = (
         ca.GuidedBackprop,
         _MODULE,
         lacks=without_relu,
+        promises=(GuidedRelus(), ClassDependence()),
         promises_dummy=True,
         budget=Fixed(2),
     ),
@@ -211,6 +226,7 @@ SPECS: tuple[MethodSpec, ...] = (
         ca.Deconvolution,
         _MODULE,
         lacks=without_relu,
+        promises=(GuidedRelus(deconvolution=True),),
         promises_dummy=True,
         budget=Fixed(2),
     ),
@@ -235,6 +251,7 @@ SPECS: tuple[MethodSpec, ...] = (
         "Sundararajan et al., ICML 2017",
         ca.IntegratedGradients,
         _GRADIENTS,
+        promises=(Completeness(PATH_TOLERANCE, "take more n_steps", of_size=0.005),),
         promises_dummy=True,
         deviations=_GRAPH,
         budget=Knob("n_steps", each=2),
@@ -260,6 +277,7 @@ SPECS: tuple[MethodSpec, ...] = (
         ca.DeepLift,
         _MODULE,
         lacks=without_deep_lift_rules,
+        promises=(Completeness(advice=_USE_IG),),
         promises_dummy=True,
         deviations=_GRAPH,
         budget=Fixed(4),
@@ -272,6 +290,7 @@ SPECS: tuple[MethodSpec, ...] = (
         ca.DeepLiftShap,
         _MODULE | {Need.BACKGROUND},
         lacks=without_deep_lift_rules,
+        promises=(SetCompleteness(advice=_USE_IG),),
         defaults=_background_defaults,
         promises_dummy=True,
         deviations=_GRAPH | _SET_UNDER_NOISE,
@@ -324,6 +343,8 @@ SPECS: tuple[MethodSpec, ...] = (
         "shapley",
         "Lundberg and Lee, NeurIPS 2017",
         ca.KernelShap,
+        promises=(Completeness(advice="take more n_samples", of_features=True),),
+        min_features=2,
         defaults=partial(_feature_mask_defaults, n_samples=_regression_samples),
         stochastic=True,
         max_features=MAX_REGRESSION_FEATURES,
@@ -336,6 +357,7 @@ SPECS: tuple[MethodSpec, ...] = (
         "shapley",
         "Castro et al., Comput. Oper. Res. 2009",
         ca.ShapleyValueSampling,
+        promises=(Completeness(of_features=True),),
         defaults=partial(_feature_mask_defaults, n_samples=_permutations),
         stochastic=True,
         promises_dummy=True,

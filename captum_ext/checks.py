@@ -13,14 +13,18 @@ import torch
 from torch import Tensor
 
 from captum_ext.value_checks import (  # noqa: F401 - both kinds of checks from one module
+    MOST_ROWS,
+    MOST_STEPS,
     AttributionWarning,
     as_tuple,
     check_choice,
     check_int,
     check_interval,
     check_number,
+    described,
+    most_of,
     one_line,
-    shortened,
+    printable,
     unknown,
 )
 

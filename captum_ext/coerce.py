@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from captum_ext.baselines import make_baselines
 from captum_ext.checks import check_choice
+from captum_ext.choices import OUTPUT_KINDS
 from captum_ext.forward import Preprocessed
 from captum_ext.image_files import find_images, read_image
 from captum_ext.models import Classifier, choose_device, load_model
-from captum_ext.spec import MethodSpec
+from captum_ext.spec import MethodSpec, Need
 
 #: The types of a picture, beside tensors.
 PICTURES = (str, Path, Image.Image, np.ndarray)
@@ -81,6 +82,40 @@ def layer_of(model: Callable[..., Any], layer: nn.Module | str | None) -> nn.Mod
         layers = {name: child for name, child in module.named_modules() if name} | layers
         module = getattr(module, "model", None)
     return layers[check_choice(layer, "layer", layers)]
+
+
+def outputs_of(
+    model: Callable[..., Any],
+    spec: MethodSpec,
+    outputs: str | None,
+    settings: Mapping[str, Any] | None = None,
+) -> str | None:
+    """Return the kind of outputs by which a method sees the model; None: it sees them as they are.
+
+    Args:
+        model: from :func:`captum_ext.load_model`, or any other.
+        spec: the method.
+        outputs: one of :data:`captum_ext.choices.OUTPUT_KINDS`; None: ``"auto"``. Then a method
+            that needs probabilities takes the kind that ``load_model()`` has been told.
+        settings: arguments of ``attribute()``; ``probabilities`` among them says the same.
+
+    Raises:
+        ValueError: an unknown kind; the message suggests the nearest. Both ``outputs`` and
+            ``probabilities``.
+
+    Example:
+        >>> from captum_ext.registry import get_method
+        >>> outputs_of(nn.Identity(), get_method("pda"), "sigmoid")
+        'sigmoid'
+    """
+    kind = check_choice("auto" if outputs is None else outputs, "outputs", OUTPUT_KINDS)
+    if settings and "probabilities" in settings:
+        if kind != "auto":
+            raise ValueError(f"outputs={kind!r} or probabilities must be given, not both")
+        return None
+    if kind == "auto" and Need.PROBABILITIES in spec.needs and isinstance(model, Classifier):
+        kind = model.outputs
+    return None if kind == "auto" else kind
 
 
 def baselines_of(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from captum_ext.choices import EMBEDDED
 from captum_ext.value_checks import one_line
@@ -26,8 +26,16 @@ if TYPE_CHECKING:
 
 #: Files of a folder that are images.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-#: No larger image is decoded. Pillow warns from this number on.
-MAX_PIXELS = 89_478_485
+#: Pillow's names of the formats that are read, as far as it and its plug-ins know them. Of others,
+#: some start programs, and some tell their size only when they are decoded.
+FORMATS = (
+    *("PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM"),
+    *("JPEG2000", "AVIF", "HEIF"),
+)
+#: Formats that Pillow hands to other programs.
+FORMATS_OF_PROGRAMS = ("EPS", "PDF", "WMF")
+#: No larger image is decoded: reading this one, 8192 x 4096, takes about 0.6 GB.
+MAX_PIXELS = 2**25
 #: White in a 16-bit image.
 HIGHEST_16_BIT = 65_535
 #: Formats whose mode "I" is 16 bits in a wider integer.
@@ -59,7 +67,9 @@ def read_image(source: str | Path | Image.Image | np.ndarray) -> Tensor:
         return _of_array(source)
     picture = open_image(source)
     highest = HIGHEST_16_BIT if picture.mode == "I;16" else 255
-    return _channels_first(np.array(picture, dtype=np.float32) / np.float32(highest))
+    levels = np.asarray(picture)
+    del picture
+    return _channels_first(levels, highest)
 
 
 def open_image(source: str | Path | Image.Image) -> Image.Image:
@@ -73,8 +83,9 @@ def open_image(source: str | Path | Image.Image) -> Image.Image:
 
     Raises:
         TypeError: the source is none of these.
-        ValueError: nothing is there, or a folder, or an empty file; it cannot be decoded, has more
-            than :data:`MAX_PIXELS` pixels, or values without a fixed range.
+        ValueError: nothing is there, or a folder, or an empty file; it is of none of
+            :data:`FORMATS`, cannot be decoded, has more than :data:`MAX_PIXELS` pixels, or values
+            without a fixed range.
 
     Example:
         >>> open_image("coffee").size
@@ -105,9 +116,10 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
 
     Args:
         sources: files, which stay as they are; folders, which become their files that end in one of
-            :data:`SUFFIXES`, sorted, without hidden ones and those of inner folders; names of
-            :data:`EMBEDDED`, which stay as they are, unless there is a file of that name: it
-            becomes a ``Path``. One of them need not be in a list.
+            :data:`SUFFIXES`, sorted, without hidden ones and those of inner folders, but with
+            broken links, which :func:`open_image` refuses; names of :data:`EMBEDDED`, which stay as
+            they are, unless there is a file of that name: it becomes a ``Path``. One of them need
+            not be in a list.
 
     Returns:
         What :func:`open_image` and :func:`read_image` take.
@@ -125,7 +137,7 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[str | Path]:
     for source in sources:
         for image in _images_of(source):
             named = isinstance(image, str) and image in EMBEDDED
-            unique.setdefault(image if named else Path(image).resolve(), image)
+            unique.setdefault(image if named else os.path.realpath(image), image)
     return list(unique.values())
 
 
@@ -140,7 +152,7 @@ def _images_of(source: str | Path) -> list[str | Path]:
         files = sorted(
             file
             for file in Path(source).iterdir()
-            if file.suffix.lower() in SUFFIXES and file.name[0] != "." and file.is_file()
+            if file.suffix.lower() in SUFFIXES and file.name[0] != "." and not file.is_dir()
         )
     except OSError as error:
         raise ValueError(f"folder {str(source)!r} cannot be read: {error.strerror}") from error
@@ -152,6 +164,8 @@ def _images_of(source: str | Path) -> list[str | Path]:
 
 
 def _missing(source: str | Path) -> ValueError:
+    if os.path.islink(source):
+        return ValueError(f"image {str(source)!r} is a link that leads to no file")
     return ValueError(
         f"image {str(source)!r} does not exist; give a path or one of {', '.join(EMBEDDED)}"
     )
@@ -163,15 +177,7 @@ def _unreadable(name: str, error: Exception) -> ValueError:
 
 def _of_file(source: str | Path) -> Image.Image:
     name = f"image {str(source)!r}"
-    if os.path.isdir(source):
-        raise ValueError(f"{name} is a folder; give a file")
-    try:
-        stream = open(source, "rb")  # noqa: SIM115
-    except (FileNotFoundError, NotADirectoryError):
-        raise _missing(source) from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{name} cannot be opened: {getattr(error, 'strerror', error)}") from error
-    with stream:
+    with _opened(source, name) as stream:
         try:
             if not stream.peek(1):
                 raise ValueError(f"{name} is an empty file")
@@ -181,21 +187,45 @@ def _of_file(source: str | Path) -> Image.Image:
             picture = _with_header(stream)
         except UnidentifiedImageError:
             raise ValueError(
-                f"{name} cannot be read as an image: no known format, or a broken header"
+                f"{name} cannot be read as an image: it has a broken header, or is none of "
+                f"{', '.join(_formats())}"
             ) from None
         except Exception as error:
             raise _unreadable(name, error) from error
         return _decoded(picture, name)
 
 
+def _opened(source: str | Path, name: str) -> BufferedReader:
+    if os.path.isdir(source):
+        raise ValueError(f"{name} is a folder; give a file")
+    if os.path.exists(source) and not os.path.isfile(source):
+        # To open a pipe would wait for whoever writes into it.
+        raise ValueError(f"{name} is no regular file; give a file")
+    if os.path.islink(source) and not os.path.exists(source):
+        raise _missing(source)
+    try:
+        return open(source, "rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(source) from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name} cannot be opened: {getattr(error, 'strerror', error)}") from error
+
+
+def _formats() -> list[str]:
+    """Those of :data:`FORMATS` that this Pillow, with its plug-ins, knows."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
 def _with_header(stream: BufferedReader) -> Image.Image:
     """``Image.open``, also for sizes that Pillow refuses: :func:`_decoded` says what they are."""
     try:
-        return Image.open(stream)
+        return Image.open(stream, formats=_formats())
     except Image.DecompressionBombError:
         stream.seek(0)
         prefix = stream.read(16)
-        for factory, accepts in Image.OPEN.values():
+        for name in _formats():
+            factory, accepts = Image.OPEN[name]
             if accepts is None or accepts(prefix) is True:
                 stream.seek(0)
                 with suppress(SyntaxError, IndexError, TypeError, struct.error):
@@ -205,10 +235,15 @@ def _with_header(stream: BufferedReader) -> Image.Image:
 
 def _decoded(picture: Image.Image, name: str) -> Image.Image:
     width, height = picture.size
+    if picture.format in FORMATS_OF_PROGRAMS:
+        raise ValueError(
+            f"{name} is of the format {picture.format}, which another program would draw; save it "
+            "as PNG"
+        )
     if width * height > MAX_PIXELS:
         raise ValueError(
-            f"{name} has {width} x {height} pixels; at most {MAX_PIXELS // 10**6} million can be "
-            "read"
+            f"{name} has {width} x {height} pixels; at most {MAX_PIXELS / 10**6:.1f} million can "
+            "be read; make it smaller"
         )
     if not width * height:
         raise ValueError(f"{name} has {width} x {height} pixels; it must have at least one")
@@ -218,9 +253,18 @@ def _decoded(picture: Image.Image, name: str) -> Image.Image:
             "it with 8 or 16 unsigned bits"
         )
     try:
-        return _plain(ImageOps.exif_transpose(picture))
+        picture.load()
+        return _plain(_upright(picture))
     except Exception as error:
         raise _unreadable(name, error) from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """As the camera was held; as it is where its notes of that are broken."""
+    with suppress(Exception):
+        if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            return ImageOps.exif_transpose(picture)
+    return picture
 
 
 def _plain(picture: Image.Image) -> Image.Image:
@@ -255,10 +299,16 @@ def _of_array(pixels: np.ndarray) -> Tensor:
     return _channels_first(values)
 
 
-def _channels_first(pixels: np.ndarray) -> Tensor:
-    """``[3, H, W]`` of ``[H, W]``, ``[H, W, 1]`` or ``[H, W, 3]``."""
+def _channels_first(pixels: np.ndarray, highest: int = 1) -> Tensor:
+    """``[3, H, W]`` of ``[H, W]``, ``[H, W, 1]`` or ``[H, W, 3]``, divided by the highest value."""
     # Here, because files are looked for without it.
     import torch  # noqa: PLC0415
 
-    values = torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1)
-    return values.movedim(-1, 0).expand(3, -1, -1).contiguous()
+    height, width = pixels.shape[:2]
+    planes = np.moveaxis(pixels.reshape(height, width, -1), -1, 0)
+    values = torch.empty(3, height, width)
+    # Channel by channel, as a large picture would not be in memory twice.
+    for channel in range(3):
+        plane = planes[channel % len(planes)] / np.float32(highest)
+        values[channel] = torch.from_numpy(plane)
+    return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ class Tap:
     """Catches what goes into a layer, or comes out of it, while a model runs.
 
     A context manager; the hook is gone when it ends. Where the layer runs several times in one
-    pass, the last time counts.
+    pass, the last time counts. What runs in other threads is not caught.
 
     Args:
         layer: a module somewhere in the model.
@@ -37,6 +37,7 @@ class Tap:
         self._caught: Any = _NOTHING
 
     def __enter__(self) -> Tap:
+        self._thread = get_ident()
         if self.of_input:
             self._handle = self.layer.register_forward_pre_hook(self._before, with_kwargs=True)
         else:
@@ -65,10 +66,14 @@ class Tap:
         return self._caught
 
     def _before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if get_ident() != self._thread:
+            return
         values = next(iter((*args, *kwargs.values())), None)
         self._caught = values.clone() if isinstance(values, Tensor) else values
 
     def _after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if get_ident() != self._thread:
+            return None
         # The model goes on with a copy, because its next layer may work in place.
         if isinstance(output, Tensor):
             self._caught = output
@@ -78,45 +83,6 @@ class Tap:
             return (output[0].clone(), *output[1:])
         self._caught = output
         return None
-
-
-def last_head(
-    model: nn.Module, run: Callable[[], Any], kinds: tuple[type[nn.Module], ...] = HEADS
-) -> nn.Module:
-    """The last linear or convolutional layer that runs.
-
-    Its input is the usual representation of an example.
-
-    Args:
-        model: where to look.
-        run: runs ``model`` once.
-        kinds: the kinds of layers to look for.
-
-    Raises:
-        ValueError: no such layer runs.
-
-    Example:
-        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Softmax(1))
-        >>> last_head(model, lambda: model(torch.ones(1, 2)))
-        Linear(in_features=3, out_features=4, bias=True)
-    """
-    heads: list[nn.Module] = []
-    handles = [
-        module.register_forward_hook(lambda module, args, output: heads.append(module))
-        for module in model.modules()
-        if isinstance(module, kinds)
-    ]
-    try:
-        run()
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not heads:
-        raise ValueError(
-            f"layer must be given: {type(model).__name__} runs none of "
-            f"{', '.join(kind.__name__ for kind in kinds)}"
-        )
-    return heads[-1]
 
 
 def gradients_of(
@@ -146,9 +112,12 @@ def gradients_of(
     """
     gradients: tuple[Tensor | None, ...] = (None,) * len(leaves)
     if output.requires_grad:
-        gradients = torch.autograd.grad(
-            output, leaves, cotangent, retain_graph=keep_graph, allow_unused=True
-        )
+        if cotangent is not None:
+            # The gradient of this sum is the product. Handed to torch, the cotangent would have it
+            # import sympy first, and an interruption in that breaks all later calls.
+            with torch.enable_grad():
+                output = (output * cotangent.to(output)).sum()
+        gradients = torch.autograd.grad(output, leaves, retain_graph=keep_graph, allow_unused=True)
     if all(gradient is None for gradient in gradients):
         why = "its output has no gradient of inputs"
         if torch.is_inference_mode_enabled():

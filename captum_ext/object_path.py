@@ -45,7 +45,9 @@ def import_object(path: str, what: str) -> Any:
             result = import_module(module)
         for part in name.split("."):
             result = getattr(result, part)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may exit()
         why = f"{type(error).__name__}: {one_line(error)}"
         raise ValueError(f"{what} {path!r} cannot be imported: {why}") from error
     return result

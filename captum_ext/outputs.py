@@ -1,4 +1,7 @@
-"""Which output of a model a method explains: the logit or the probability."""
+"""Which output of a model a method explains: the logit, the probability or the score.
+
+What a model gives is said by the kind of its outputs, see :mod:`captum_ext.models.output_kind`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from captum_ext.forward import Remembered
+from captum_ext.models.output_kind import LOGITS
 from captum_ext.spec import MethodSpec, Need
 
 
@@ -42,11 +46,32 @@ def output_for(spec: MethodSpec, output: str) -> str:
     return "probability" if only_runs(spec) else "logit"
 
 
+def problem_with_outputs(spec: MethodSpec, outputs: str) -> str | None:
+    """Why a method cannot explain outputs of a kind, or None where it can.
+
+    Args:
+        spec: the method.
+        outputs: one of :data:`captum_ext.choices.OUTPUT_KINDS`.
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> problem_with_outputs(get_method("occlusion"), "scores")
+        >>> problem_with_outputs(get_method("pda"), "scores")
+        "pda needs probabilities; outputs='scores' have none: ..."
+    """
+    if outputs != "scores" or Need.PROBABILITIES not in spec.needs:
+        return None
+    return (
+        f"{spec.name} needs probabilities; outputs='scores' have none: for logits say "
+        "outputs='softmax' or 'sigmoid', for scores choose another method, as occlusion"
+    )
+
+
 def with_output(
     spec: MethodSpec,
     model: Any,
     output: str | None,
-    has_logit: bool = True,
+    outputs: str = "softmax",
     shared: Remembered | None = None,
 ) -> tuple[Any, str]:
     """The model as a method sees it, and which output it then gives.
@@ -58,13 +83,19 @@ def with_output(
         spec: the method.
         model: that is explained.
         output: one of :data:`captum_ext.choices.OUTPUTS`; None: as the model gives it.
-        has_logit: whether the model gives logits; else its output is a probability.
+        outputs: what the model gives, one of :data:`captum_ext.choices.OUTPUT_KINDS`, and not
+            ``"auto"``. Probabilities and scores are explained as they are, whatever ``output`` is.
         shared: takes the model's place for methods that only run it.
+
+    Raises:
+        ValueError: scores, for a method that needs probabilities.
 
     Example:
         >>> from captum_ext import get_method
         >>> with_output(get_method("occlusion"), nn.Linear(2, 3), "auto")[1]
         'probability'
+        >>> with_output(get_method("occlusion"), nn.Linear(2, 3), "auto", "scores")[1]
+        'score'
     """
     source = shared if shared is not None and only_runs(spec) else model
     if output is None:
@@ -72,18 +103,75 @@ def with_output(
     if hasattr(model, "with_output"):
         own = output_for(spec, model.output)
         return (source if own == model.output else model.with_output(own)), own
-    output = output_for(spec, output) if has_logit else "probability"
-    if output == "probability" and has_logit:
-        source = with_softmax(source)
-    return source, output
+    problem = problem_with_outputs(spec, outputs)
+    if problem is not None:
+        raise ValueError(problem)
+    if outputs not in LOGITS:
+        return source, "score" if outputs == "scores" else "probability"
+    output = output_for(spec, output)
+    return (with_probabilities(source, outputs) if output == "probability" else source), output
 
 
-def with_softmax(model: nn.Module) -> nn.Module:
-    """A model of logits that gives probabilities.
+def output_settings(spec: MethodSpec, output: str | None, outputs: str) -> dict[str, Any]:
+    """The arguments of ``attribute()`` that say what a model of probabilities gives.
+
+    Labels that stand alone have probabilities that need not sum to one.
+
+    Args:
+        spec, output, outputs: as of :func:`with_output`, which has given the model.
+
+    Example:
+        >>> from captum_ext import get_method
+        >>> output_settings(get_method("pda"), "auto", "sigmoid")
+        {'probabilities': 'independent'}
+    """
+    independent = output is not None and outputs in ("sigmoid", "probabilities")
+    needed = Need.PROBABILITIES in spec.needs
+    return {"probabilities": "independent"} if independent and needed else {}
+
+
+class WithActivation(nn.Sequential):
+    """A model and the activation that makes probabilities of its logits.
+
+    Raises:
+        ValueError: a softmax, and outputs of one class.
 
     Example:
         >>> import torch
-        >>> with_softmax(nn.Identity())(torch.zeros(1, 2))
+        >>> WithActivation(nn.Identity(), nn.Sigmoid())(torch.zeros(1, 1))
+        tensor([[0.5000]])
+    """
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        model, activation = self
+        return _activated(activation, model(*inputs, **kwargs))
+
+
+def with_probabilities(model: Any, outputs: str) -> Any:
+    """A model of logits that gives probabilities; of a function, a function.
+
+    Args:
+        model: whose mode stays as it is.
+        outputs: ``"softmax"`` or ``"sigmoid"``.
+
+    Example:
+        >>> import torch
+        >>> with_probabilities(nn.Identity(), "softmax")(torch.zeros(1, 2))
         tensor([[0.5000, 0.5000]])
     """
-    return nn.Sequential(model, nn.Softmax(dim=1)).eval()
+    activation = nn.Softmax(dim=1) if outputs == "softmax" else nn.Sigmoid()
+    if not isinstance(model, nn.Module):
+        return lambda *inputs, **kwargs: _activated(activation, model(*inputs, **kwargs))
+    whole = WithActivation(model, activation)
+    whole.training = activation.training = model.training
+    return whole
+
+
+def _activated(activation: nn.Module, outputs: Any) -> Any:
+    shape = tuple(getattr(outputs, "shape", ()))
+    if isinstance(activation, nn.Softmax) and (len(shape) < 2 or shape[1] < 2):
+        raise ValueError(
+            f"outputs='softmax' needs a model of [B, classes]; it gives shape {shape}: for one "
+            "logit say outputs='sigmoid'"
+        )
+    return activation(outputs)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -20,8 +21,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from captum_ext.checks import precise
-from captum_ext.forward import Evaluator
+from captum_ext.checks import most_of, precise
+from captum_ext.forward import Evaluator, in_standard_layout
+from captum_ext.passes import checking
+from captum_ext.soundness.evidence import is_evidence_wanted, note
 
 #: Points of several paths: for each input a tensor whose row ``p`` belongs to path ``p``.
 Points = tuple[Tensor, ...]
@@ -73,11 +76,15 @@ class Integral:
         deltas: for each example ``[B]`` by how much the sum of its attributions misses the mean
             of ``f(end) - f(start)``; None without ``evaluator``.
         points: for each input ``[B, paths_per_example, n_steps + 1, ...]``; None unless kept.
+        sums, changes: ``[B]``, whose difference the deltas are; None without these, and where no
+            check wants them.
     """
 
     attributions: Points
     deltas: Tensor | None
     points: Points | None
+    sums: Tensor | None = None
+    changes: Tensor | None = None
 
     def as_returned(self, inputs: Any, sign: int = 1) -> Any:
         """What ``attribute()`` returns: the attributions, then the deltas and points, if any.
@@ -86,6 +93,8 @@ class Integral:
             inputs: tuples are returned where it is one.
             sign: -1 where the paths lead away from the inputs.
         """
+        if self.sums is not None and self.changes is not None:
+            note("completeness", (sign * self.sums, sign * self.changes))
         attributions = tuple(sign * each for each in self.attributions)
         returned: list[Any] = [attributions if isinstance(inputs, tuple) else attributions[0]]
         if self.deltas is not None:
@@ -105,6 +114,7 @@ def integrate(
     batch_size: int,
     multiply_by_steps: bool = True,
     evaluator: Evaluator | None = None,
+    deltas: bool = False,
     keep_points: bool = False,
     show_progress: bool = False,
     description: str = "paths",
@@ -123,7 +133,8 @@ def integrate(
         batch_size: paths that walk together.
         multiply_by_steps: False gives, instead of the integral, the mean gradient on the path,
             each step weighted by its length.
-        evaluator: of the explained output, for the deltas; None gives none.
+        evaluator: of the explained output; None gives no deltas and no check.
+        deltas: give the deltas.
         keep_points: give all points back.
         show_progress: a bar on stderr.
         description: the bar's label.
@@ -133,7 +144,9 @@ def integrate(
     """
     n_paths = inputs[0].shape[0] * paths_per_example
     n_chunks = -(-n_paths // batch_size)
-    results = _Results(inputs, paths_per_example, n_steps, evaluator, keep_points)
+    if not deltas and not (multiply_by_steps and is_evidence_wanted()):
+        evaluator = None
+    results = _Results(inputs, paths_per_example, n_steps, evaluator, keep_points, deltas)
     with tqdm(
         total=n_chunks * n_steps, desc=description, disable=not show_progress, file=sys.stderr
     ) as bar:
@@ -250,16 +263,24 @@ class _Results:
         n_steps: int,
         evaluator: Evaluator | None,
         keep_points: bool,
+        deltas: bool,
     ) -> None:
         n_examples = inputs[0].shape[0]
         self.inputs = inputs
         self.paths_per_example = paths_per_example
         self.evaluator = evaluator
+        self.deltas = deltas
         self.attributions = tuple(torch.zeros_like(x, dtype=precise(x)) for x in inputs)
         self.changes = self.attributions[0].new_zeros(n_examples)
         self.points: Points | None = None
         if keep_points:
             sizes = (n_examples * paths_per_example, n_steps + 1)
+            most = most_of(sizes[0] * sum(x[0].numel() for x in inputs)) - 1
+            if n_steps > most:
+                raise ValueError(
+                    f"n_steps must be at most {most} where all points are kept; got {n_steps}. "
+                    "Pass return_path=False, or fewer examples"
+                )
             self.points = tuple(x.new_empty(*sizes, *x.shape[1:]) for x in inputs)
 
     def begin(self, walk: _Walk) -> None:
@@ -283,22 +304,28 @@ class _Results:
                 kept[walk.paths, step:] = points.unsqueeze(1)
 
     def integral(self) -> Integral:
-        deltas, points = None, None
+        deltas, points, total, changes = None, None, None, None
         if self.evaluator is not None:
             wide = [_wide(each) for each in self.attributions]
-            sums = [each.sum(_features(each)) for each in wide]
-            deltas = (torch.stack(sums).sum(0) - self.changes).to(self.inputs[0].dtype)
+            total = torch.stack([each.sum(_features(each)) for each in wide]).sum(0)
+            changes = self.changes
+            if self.deltas:
+                deltas = (total - changes).to(self.inputs[0].dtype)
         if self.points is not None:
             points = tuple(each.unflatten(0, (-1, self.paths_per_example)) for each in self.points)
         attributions = zip(self.attributions, self.inputs, strict=True)
         return Integral(
-            tuple(each.to(x.dtype).contiguous() for each, x in attributions), deltas, points
+            tuple(in_standard_layout(each.to(x.dtype)) for each, x in attributions),
+            deltas,
+            points,
+            total,
+            changes,
         )
 
     def _count_score(self, walk: _Walk, sign: int) -> None:
         if self.evaluator is not None:
             examples = walk.paths // self.paths_per_example
-            with torch.no_grad():
+            with torch.no_grad(), nullcontext() if self.deltas else checking():
                 scores = self.evaluator.one_score_each(walk.points, examples).to(self.changes)
             self.changes.index_add_(0, examples, sign * scores / self.paths_per_example)
 

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from captum_ext.budgets import Budget, Call, Resolution
 from captum_ext.checks import as_tuple, check_int
-from captum_ext.layers import CONVOLUTIONS
+from captum_ext.signatures import accepted_arguments
+from captum_ext.soundness.identities import Identity
+from captum_ext.soundness.model_facts import ModelFacts
+from captum_ext.soundness.suitability import last_convolution, without_gradients, without_hooks
 from captum_ext.spec_files import check_name
-from captum_ext.suitable import embeds_patches
 
 #: The arguments of ``attribute()`` that suit these inputs: ``defaults(inputs, resolution, seed)``.
 Defaults = Callable[[tuple[Tensor, ...], Resolution, int], dict[str, Any]]
@@ -61,10 +63,13 @@ class MethodSpec:
             the method takes, where it is narrow about it.
         budget: what it costs in passes, and the arguments of ``attribute()`` that set that; None:
             nobody knows.
-        lacks: why the method does not work on a model, or None where it does.
+        lacks: ``lacks(facts)`` says why the method does not work on a model of which an observed
+            run gave these facts, or None where it does.
+        promises: what every right answer fulfils, checked after each run.
         optional_layer: looks into a layer, and finds one by itself where none is given.
         stochastic: draws random numbers.
         promises_dummy: gives zero wherever the model is blind (the dummy axiom).
+        min_features: features below which it is not defined.
         max_features: features beyond which its cost is out of proportion; None: scales.
         deviations: checks of the contract that it is known to fail, each with the reason.
         origin: the distribution that it comes from; default: the package of its class.
@@ -90,10 +95,12 @@ class MethodSpec:
     references: Callable[[tuple[Tensor, ...]], dict[str, Any]] | None = None
     convert: Callable[[tuple[Tensor, ...], dict[str, Any]], dict[str, Any]] | None = None
     budget: Budget | None = None
-    lacks: Callable[[Any], str | None] | None = None
+    lacks: Callable[[ModelFacts], str | None] | None = None
+    promises: tuple[Identity, ...] = ()
     optional_layer: bool = False
     stochastic: bool = False
     promises_dummy: bool = False
+    min_features: int = 1
     max_features: int | None = None
     deviations: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
@@ -111,17 +118,24 @@ class MethodSpec:
         """Whether it runs on a torch module only: it needs one, or a layer of one."""
         return bool(self.needs & {Need.MODULE, Need.LAYER})
 
-    def make(self, forward_func: Callable[..., Any], layer: nn.Module | None = None) -> Attribution:
+    def make(
+        self,
+        forward_func: Callable[..., Any],
+        layer: nn.Module | None = None,
+        facts: ModelFacts | None = None,
+    ) -> Attribution:
         """The attribution object for a model.
 
         Args:
             forward_func: the model.
-            layer: the layer, where the method needs one; None takes the last convolution.
+            layer: the layer, where the method needs one; None takes the last convolution that ran.
+            facts: of the model, from :func:`captum_ext.soundness.observe`; None: what they would
+                show is not checked, and a layer that is needed must be given.
 
         Raises:
             TypeError: the method needs a module and was given something else.
             ValueError: the method needs a layer and none was given or found, or layers of a kind
-                that the model lacks.
+                that did not run.
         """
         if layer is not None and not isinstance(layer, nn.Module):
             raise TypeError(f"layer must be a torch.nn.Module; got {type(layer).__name__}")
@@ -133,33 +147,74 @@ class MethodSpec:
                 f"{self.name} needs model to be a torch.nn.Module; got "
                 f"{type(forward_func).__name__}"
             )
-        reason = self.lacks(forward_func) if self.lacks is not None else None
+        reason = None if facts is None else self._reason(facts)
         if reason is not None:
             raise ValueError(f"{self.name} does not work on {_name_of(forward_func)}: {reason}")
         if self.optional_layer:
             return build(forward_func, layer)
         if Need.LAYER not in self.needs:
             return build(forward_func)
-        return build(forward_func, layer if layer is not None else last_convolution(forward_func))
+        if layer is None:
+            if facts is None:
+                raise ValueError(f"layer must be given: {self.name} looks into one")
+            layer = facts.module(last_convolution(facts))
+        return build(forward_func, layer)
+
+    def _reason(self, facts: ModelFacts) -> str | None:
+        """Why the method does not work on a model of these facts."""
+        reason = self.lacks(facts) if self.lacks is not None else None
+        if reason is None and self.needs_module:
+            reason = without_hooks(facts)
+        if reason is None and Need.GRADIENTS in self.needs:
+            reason = without_gradients(facts)
+        return reason
 
     def problem_with(
-        self, forward_func: Callable[..., Any], layer: nn.Module | None = None
+        self,
+        forward_func: Callable[..., Any],
+        facts: ModelFacts,
+        layer: nn.Module | None = None,
     ) -> str | None:
         """Why the method does not work on a model, or None where it does, as far as it is known.
 
         Args:
-            forward_func, layer: as of :meth:`make`.
+            forward_func, facts, layer: as of :meth:`make`.
 
         Example:
+            >>> import torch
             >>> from captum_ext.registry import get_method
-            >>> get_method("grad_cam").problem_with(nn.Linear(2, 1))
+            >>> from captum_ext.soundness import observe
+            >>> model = nn.Linear(2, 1)
+            >>> get_method("grad_cam").problem_with(model, observe(model, torch.ones(1, 2)))
             'layer must be given: Linear has no convolution to choose'
         """
         try:
-            self.make(forward_func, layer)
+            self.make(forward_func, layer, facts)
         except (TypeError, ValueError) as error:
             return str(error)
         return None
+
+    def accepted(self) -> tuple[set[str], bool]:
+        """The names of the arguments of ``attribute()``, and whether it takes any other too.
+
+        Example:
+            >>> from captum_ext.registry import get_method
+            >>> sorted(get_method("saliency").accepted()[0])
+            ['abs', 'additional_forward_args', 'grad_kwargs', 'inputs', 'target']
+        """
+        return accepted_arguments(self.specimen())
+
+    def specimen(self) -> Attribution:
+        """The attribution object of some model, to look at.
+
+        Example:
+            >>> from captum_ext.registry import get_method
+            >>> type(get_method("smooth_grad").specimen().attribution_method).__name__
+            'Saliency'
+        """
+        model = nn.Conv2d(1, 1, 1)
+        build = self.build or self.attribution
+        return build(model, model) if self.takes_layer else build(model)
 
     def arguments(
         self,
@@ -236,6 +291,12 @@ class MethodSpec:
         return self.budget
 
     @property
+    def goes_alone(self) -> bool:
+        """Whether it hooks the model or draws from the global state: other threads must wait."""
+        own = self.attribution.__module__.startswith("captum_ext.") and self.origin == "captum_ext"
+        return not own or self.needs_module or self.optional_layer
+
+    @property
     def takes_layer(self) -> bool:
         """Whether it looks into a layer of the model."""
         return self.optional_layer or Need.LAYER in self.needs
@@ -287,29 +348,6 @@ class MethodSpec:
 
 
 FAMILIES = ("gradient", "path", "propagation", "perturbation", "surrogate", "shapley", "cam")
-
-
-def last_convolution(model: Any) -> nn.Module:
-    """The last convolution among the model's modules: the usual layer for class activation maps.
-
-    Raises:
-        ValueError: there is none, or only that of a transformer's patches.
-
-    Example:
-        >>> last_convolution(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 4, 3))).out_channels
-        4
-    """
-    modules = model.modules() if isinstance(model, nn.Module) else ()
-    layers = [module for module in modules if isinstance(module, CONVOLUTIONS)]
-    if not layers:
-        raise ValueError(f"layer must be given: {_name_of(model)} has no convolution to choose")
-    if embeds_patches(layers):
-        raise ValueError(
-            f"layer must be given: the only convolution of {_name_of(model)} cuts the image into "
-            "patches; take what goes into the last attention, as a transformer's last ln_1, "
-            "norm1 or layernorm_before"
-        )
-    return layers[-1]
 
 
 def _as_given(arguments: dict[str, Any], inputs: Any) -> dict[str, Any]:

@@ -156,6 +156,36 @@ def select_target(output: Tensor, target: Any) -> Tensor:
         ) from error
 
 
+def check_one_output(target: Any, shape: tuple[int, ...] | None, n_examples: int) -> None:
+    """Raise an error unless ``target`` selects one number of each example's output.
+
+    Args:
+        target: see :func:`check_target`.
+        shape: of the model's output, batch first; None or ``()``: nothing is known.
+        n_examples: how many there are.
+
+    Raises:
+        ValueError: it selects several, or does not fit.
+
+    Example:
+        >>> check_one_output(1, (1, 5, 8, 8), 2)
+        Traceback (most recent call last):
+        ...
+        ValueError: target must select one output per example; 1 leaves the shape (2, 8, 8) of \
+the model's output (2, 5, 8, 8): pass a tuple of 3 numbers, or a model that returns [B, classes]
+    """
+    if not shape:
+        return
+    outputs = torch.zeros(()).expand(n_examples, *shape[1:])
+    selected = select_target(outputs, target)
+    if selected.numel() != n_examples:
+        raise ValueError(
+            f"target must select one output per example; {target!r} leaves the shape "
+            f"{tuple(selected.shape)} of the model's output {tuple(outputs.shape)}: pass a tuple "
+            f"of {len(shape) - 1} numbers, or a model that returns [B, classes]"
+        )
+
+
 @contextmanager
 def clear_target_errors(
     forward_func: Callable[..., Any],
@@ -182,7 +212,11 @@ def clear_target_errors(
         problem = _target_problem(forward_func, inputs, target, additional_forward_args)
         if problem is None:
             raise
-        raise problem from error
+        try:
+            raise problem from error
+        finally:
+            # An error that its own frame holds would keep all that the frame holds.
+            del problem
 
 
 def _target_problem(

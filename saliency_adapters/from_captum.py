@@ -19,8 +19,10 @@ from captum_ext.call_model import (
     TorchCallModel,
     as_example,
     as_mask,
+    as_numbers,
     forward_func,
 )
+from captum_ext.checks import precise
 from captum_ext.registry import as_spec
 from captum_ext.signatures import accepted_arguments
 
@@ -83,23 +85,27 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
 
         Args:
             x_value: ``[H, W, C]``, or an array of other than 3 dimensions as it is.
-            call_model_function: answers OUTPUT_LAYER_VALUES with ``[B]`` (and
-                INPUT_OUTPUT_GRADIENTS for gradient methods).
+            call_model_function: answers OUTPUT_LAYER_VALUES with ``[B]``, and, for gradient
+                methods, INPUT_OUTPUT_GRADIENTS, which is all that most of them ask for.
             call_model_args: handed through with every call, never changed.
             settings: arguments of ``attribute()``, for this call. Arrays like ``x_value``, or a
                 batch of such, become tensors with the channels first.
 
         Returns:
-            An array of the shape of ``x_value`` (of a layer's, for Captum's layer methods), or,
-            if ``attribute()`` returns more than attributions, a tuple of arrays.
+            An array of the shape of ``x_value`` (of a layer's, for Captum's layer methods), in its
+            precision, or the nearest of single and double precision; or, if ``attribute()``
+            returns more than attributions, a tuple of arrays.
 
         Raises:
-            TypeError: the method needs a torch module, and there is none.
+            TypeError: the method needs a torch module, and there is none; no real numbers.
             ValueError: a key that is not answered, or with values that are not finite or of a
-                wrong shape; a function that wants its channels first.
+                wrong shape; a function that wants its channels first; an array without channels,
+                where the method needs them.
         """
         x = as_example(x_value)
-        dtype = x.dtype
+        # In half precision, sums over a path or over segments lose their digits.
+        dtype = precise(x)
+        x = x.to(dtype)
         model: Any = forward_func(call_model_function, call_model_args)
         target, layer = None, self.layer
         if self.spec.needs_module:
@@ -112,8 +118,19 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
             target = call_model_function.target_in(call_model_args)
             layer = layer or self._layer_of(call_model_function)
             x = call_model_function.as_input(as_mask(x)[None])
-        given = {name: _as_tensor(value, x) for name, value in (self.settings | settings).items()}
-        result = explain(model, x, target, self.spec, layer=layer, arguments=given)
+        given = {
+            name: _as_tensor(value, x, name) for name, value in (self.settings | settings).items()
+        }
+        try:
+            result = explain(model, x, target, self.spec, layer=layer, arguments=given)
+        except ValueError as error:
+            if "must be images" not in str(error):
+                raise
+            advice = "x_value[..., None]" if x.dim() == 3 else "one image at a time"
+            raise ValueError(
+                f"x_value must be an image [H, W, C] for {self.spec.name}; got shape "
+                f"{tuple(x.shape[1:])}: pass {advice}"
+            ) from error
         if isinstance(result, tuple):
             return tuple(as_mask(part.to(dtype)) for part in result)
         return as_mask(result.to(dtype))
@@ -126,18 +143,20 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
         return function.representation_layer if chosen else None
 
 
-def _as_tensor(value: Any, x: Tensor) -> Any:
+def _as_tensor(value: Any, x: Tensor, name: str) -> Any:
     """An array like the input ``x [1, ...]``, a batch of such, or one without channels."""
     if isinstance(value, np.generic):
         return value.item()
     if not isinstance(value, np.ndarray):
         return value
     if value.size == 0:
-        raise ValueError(f"an array of settings must not be empty; got shape {value.shape}")
+        raise ValueError(f"{name} must not be an empty array; got shape {value.shape}")
+    value = as_numbers(value, name)
     if value.ndim == x.dim():
         tensor = torch.cat([as_example(each) for each in value])
     elif x.dim() == 4 and value.ndim == 2:
-        tensor = torch.from_numpy(value.copy())[None, None]
+        tensor = torch.from_numpy(value)[None, None]
     else:
         tensor = as_example(value)
-    return tensor.to(x.device, torch.long if value.dtype.kind in "iub" else x.dtype)
+    whole = value.dtype.kind in "iub" and name != "baselines"
+    return tensor.to(x.device, torch.long if whole else x.dtype)

@@ -20,6 +20,7 @@ from captum_ext.call_model import (
     answer_of,
     as_example,
     as_mask,
+    as_numbers,
     ask,
     check_finite,
     check_function,
@@ -111,7 +112,8 @@ class IG2(CoreSaliency):  # type: ignore[misc]
             ``[steps + 1, R, ...]``.
         """
         given = _arguments("Get_GradPath", args, kwargs)
-        x_value, baselines = np.asarray(x_value), np.asarray(given["baselines"])
+        x_value = as_numbers(x_value, "x_value")
+        baselines = as_numbers(given["baselines"], "baselines")
         if x_value.ndim > 0 and x_value.ndim == baselines.ndim:
             if len(x_value) != len(baselines) or not bool((x_value == x_value[:1]).all()):
                 raise ValueError(
@@ -148,7 +150,11 @@ class _CallModelDescent(Descent):
     def aim(self, goals: Points, paths: Tensor) -> None:
         batch = np.stack([as_mask(goal[None]) for goal in goals[0]])
         values = answer_of(self.function, dict(self.arguments), REP_LAYER_VALUES, batch)
-        self.goals = values.detach() if isinstance(values, Tensor) else np.array(values)
+        self.goals = (
+            values.detach()
+            if isinstance(values, Tensor)
+            else as_numbers(values, f"call_model_function's answer to {REP_LAYER_VALUES}")
+        )
         if self.goals.shape[:1] != (len(paths),):
             raise ValueError(
                 f"call_model_function must answer {REP_LAYER_VALUES} with {len(paths)} rows, one "
@@ -188,9 +194,7 @@ def _arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
 
 def _references(baselines: Any, x: Tensor) -> Tensor:
     """``baselines [R, ...]`` as ``[1, R, ...]`` with the channels first."""
-    array = np.asarray(baselines)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"baselines must be an array of numbers; got dtype {array.dtype}")
+    array = as_numbers(baselines, "baselines")
     wanted = tuple(as_mask(x).shape)
     if array.shape[1:] != wanted or array.ndim != len(wanted) + 1:
         raise ValueError(

@@ -103,7 +103,7 @@ def test_lists_are_tuples_and_a_window_may_be_one_number(model, image):
 def test_which_output_is_explained_follows_from_the_method(model):
     assert with_output(get_method("occlusion"), model, "auto")[1] == "probability"
     assert with_output(get_method("saliency"), model, "auto") == (model, "logit")
-    assert with_output(get_method("saliency"), model, "auto", has_logit=False) == (
+    assert with_output(get_method("saliency"), model, "auto", outputs="probabilities") == (
         model,
         "probability",
     )

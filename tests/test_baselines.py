@@ -92,7 +92,7 @@ def test_a_tuple_gives_a_tuple(images):
     ("call", "message"),
     [
         (lambda x: make_baselines("blak", x), "unknown baseline 'blak'; did you mean 'black'"),
-        (lambda x: baselines.blur(x, sigma=0), "sigma must be positive and finite; got 0"),
+        (lambda x: baselines.blur(x, sigma=0), "sigma must be above 0 and at most 2000; got 0"),
         (lambda x: baselines.black(x, std=[0] * 3, normalized=True), "std must be positive"),
         (lambda x: baselines.norm_mean(x, mean=[0.5]), "mean must have 3 values; got 1"),
         (lambda x: baselines.norm_mean(x[:, :2]), "mean must be given for inputs of 2 channels"),

@@ -75,8 +75,28 @@ def test_a_picture_gets_maps_of_its_classes(folder, capsys):
     assert "map" in output.err
 
 
+@pytest.mark.parametrize(
+    ("kind", "header", "numbers"),
+    [
+        ("softmax", ["logit", "probability", "(softmax)"], ["0.00", "0.0004"]),
+        ("sigmoid", ["logit", "probability", "(sigmoid)"], ["0.00", "0.5000"]),
+        ("scores", ["score"], ["0"]),
+    ],
+)
+def test_the_command_is_told_what_the_outputs_are(folder, capsys, kind, header, numbers):
+    seen = ("--mean", "0,0,0", "--std", "1,1,1", "--target", "red", "--method", "saliency")
+    assert main(command("pictures/green.png", *seen, "--outputs", kind)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["class", "label", *header]
+    assert lines[3].split() == ["0", "red", *numbers]
+    facts = json.loads((folder / "out" / "green" / "explanation.json").read_text())
+    (about,) = facts["classes"]
+    assert about["outputs"] == facts["model"]["outputs"] == facts["settings"]["outputs"] == kind
+    assert about["score"] == 0 and (about["probability"] is None) == (kind == "scores")
+
+
 def test_a_folder_goes_on_after_a_corrupt_picture(folder, capsys):
-    assert main(command("pictures", "--method", "saliency", "--top", "1")) == 0
+    assert main(command("pictures", "--method", "saliency", "--top", "1")) == 1
     output = capsys.readouterr()
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["blue", "green"]
     assert "skipped: image" in output.err and "corrupt.png" in output.err
@@ -126,8 +146,10 @@ def test_a_checkpoint_is_taken(folder, capsys):
 
 def test_all_methods_name_those_that_do_not_work(folder, capsys):
     arguments = ("--method", "all", "--top", "1", "--set", "n_samples=60", "--set", "n_steps=4")
-    assert main(command("pictures/green.png", *arguments, "--set", "n_generations=1")) == 0
-    output = capsys.readouterr().out
+    assert main(command("pictures/green.png", *arguments, "--set", "n_generations=1")) == 1
+    captured = capsys.readouterr()
+    output = captured.out
+    assert "maps failed" in captured.err
     assert "Guided Backprop: guided_backprop does not work on colormodels:colors" in output
     assert (folder / "out" / "green" / "occlusion_1_green.png").exists()
 
@@ -176,7 +198,7 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, arguments, messag
 
 def test_a_picture_that_the_model_fails_on_is_skipped(folder, capsys):
     arguments = ("--model", "colormodels:Moody", "--method", "saliency", "--top", "1")
-    assert main(command("pictures", *arguments)) == 0
+    assert main(command("pictures", *arguments)) == 1
     output = capsys.readouterr()
     assert [path.name for path in (folder / "out").iterdir()] == ["green"]
     assert "skipped: pictures/blue.jpg: model must give finite outputs" in output.err
@@ -211,7 +233,7 @@ def test_all_pictures_are_explained_though_the_reader_leaves(folder):
     ) as process:
         process.stdout.close()
         process.stderr.read()
-        assert process.wait() == 0
+        assert process.wait() == 1  # corrupt.png
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["blue", "green"]
 
 

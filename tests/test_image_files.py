@@ -324,12 +324,12 @@ def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, suffix):
             assert image.shape[0] == 3 and image.min() >= 0 and image.max() <= 1
 
 
-# Pillow warns of the first and raises at the second.
-@pytest.mark.parametrize("side", [10_000, 30_000])
+# Pillow says nothing of the first, warns of the second and raises at the third.
+@pytest.mark.parametrize("side", [6_000, 10_000, 30_000])
 def test_enormous_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch, side):
     path = tmp_path / "bomb.png"
     path.write_bytes(png(side, side))
-    message = f"has {side} x {side} pixels; at most 89 million can be read"
+    message = f"has {side} x {side} pixels; at most 33.6 million can be read; make it smaller"
     monkeypatch.setattr(Image.Image, "load", None)
     assert refusal_of_file(path) == message
     path = tmp_path / "bomb.gif"
@@ -338,12 +338,51 @@ def test_enormous_images_are_refused_before_they_are_decoded(tmp_path, monkeypat
     assert refusal_of_file(path) == message
 
 
-def test_the_limit_holds_for_pil_images_and_is_pillows():
-    assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
-    assert refusal(Image.new("1", (10_000, 9_000))) == (
-        "image has 10000 x 9000 pixels; at most 89 million can be read"
+def test_the_limit_holds_for_pil_images_and_keeps_memory_below_a_gigabyte():
+    # Of a pixel: 12 bytes of result, 7 of what it is made from.
+    assert MAX_PIXELS * (12 + 7) < 10**9
+    assert refusal(Image.new("1", (10_000, 4_000))) == (
+        "image has 10000 x 4000 pixels; at most 33.6 million can be read; make it smaller"
     )
     assert refusal(Image.new("1", (0, 5))).startswith("image has 0 x 5 pixels")
+
+
+@pytest.mark.parametrize("suffix", ["eps", "pdf", "ico", "pcx"])
+def test_formats_that_are_not_listed_are_refused_whatever_the_name(tmp_path, suffix):
+    Image.new("RGB", (16, 16)).save(tmp_path / f"picture.{suffix}")
+    for path in (tmp_path / f"picture.{suffix}", tmp_path / "picture.png"):
+        (tmp_path / f"picture.{suffix}").rename(path)
+        assert "or is none of PNG, JPEG, GIF" in refusal_of_file(path)
+        path.rename(tmp_path / f"picture.{suffix}")
+
+
+def test_no_program_is_started_for_a_picture(tmp_path, monkeypatch):
+    path = tmp_path / "picture.eps"
+    Image.new("RGB", (16, 16)).save(path)
+    monkeypatch.setattr("subprocess.Popen", None)
+    with Image.open(path) as picture:
+        assert "is of the format EPS, which another program would draw" in refusal(picture)
+
+
+@pytest.mark.parametrize("notes", [b"no notes", b"Exif\0\0MM\0*garbage", b"Exif\0\0II*\0\xff"])
+def test_broken_notes_of_the_camera_leave_the_picture_as_it_is(tmp_path, notes):
+    path = tmp_path / "notes.png"
+    Image.new("RGB", (3, 2), "white").save(path, exif=notes)
+    assert torch.equal(read_image(path), torch.ones(3, 2, 3))
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert refusal_of_file(tmp_path / "pipe.png") == "is no regular file; give a file"
+    assert refusal_of_file(Path("/dev/zero")) == "is no regular file; give a file"
+
+
+@pytest.mark.parametrize("target", ["loop.png", "missing.png", "folder/of/none.png"])
+def test_links_that_lead_nowhere_are_found_in_a_folder_and_refused(tmp_path, target):
+    (tmp_path / "loop.png").symlink_to(target)
+    (tmp_path / "picture.png").touch()
+    assert find_images(tmp_path) == [tmp_path / "loop.png", tmp_path / "picture.png"]
+    assert refusal_of_file(tmp_path / "loop.png") == "is a link that leads to no file"
 
 
 def test_files_are_closed_and_pictures_left_alone(tmp_path):

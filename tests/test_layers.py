@@ -1,8 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
 
-from captum_ext.layers import Tap, gradients_of, last_head
+from captum_ext.layers import Tap, gradients_of
 
 
 def test_what_comes_out_of_a_layer_survives_the_next_layers_work_in_place():
@@ -29,6 +31,14 @@ def test_the_output_has_a_gradient_with_respect_to_what_was_tapped():
     torch.testing.assert_close(gradient, (model[0](torch.ones(1, 2)) > 0).float())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_cotangent_gives_what_torch_gives_for_it(dtype):
+    x = torch.rand(2, 3, dtype=dtype).requires_grad_()
+    cotangent = 1e4 * torch.rand(2, 3, dtype=dtype)  # in half precision the sum is infinite
+    (expected,) = torch.autograd.grad(x.exp(), x, cotangent)
+    torch.testing.assert_close(gradients_of(x.exp(), (x,), cotangent)[0], expected)
+
+
 def test_the_first_tensor_of_a_tuple_is_taken():
     model = nn.LSTM(2, 3, batch_first=True)
     with Tap(model) as tap:
@@ -36,31 +46,21 @@ def test_the_first_tensor_of_a_tuple_is_taken():
     torch.testing.assert_close(tap.values, output)
 
 
+def test_what_runs_in_another_thread_is_not_caught():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    for tap in (Tap(model[0]), Tap(model[1], of_input=True)):
+        with tap:
+            output = model(torch.ones(1, 2))
+            with ThreadPoolExecutor(1) as other:
+                other.submit(model, torch.zeros(1, 2)).result()
+        torch.testing.assert_close(tap.values.relu(), output)
+
+
 def test_a_layer_that_never_runs_is_named():
     with Tap(nn.Linear(7, 5)) as tap:
         pass
     with pytest.raises(ValueError, match=r"never reaches Linear.in_features=7"):
         _ = tap.values
-
-
-def test_the_last_head_is_the_last_that_runs_not_the_last_defined():
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.head, self.body, self.unused = nn.Linear(4, 2), nn.Linear(3, 4), nn.Linear(2, 2)
-
-        def forward(self, x):
-            return self.head(self.body(x)).softmax(1)
-
-    model = Model()
-    assert last_head(model, lambda: model(torch.ones(1, 3))) is model.head
-    assert not any(module._forward_hooks for module in model.modules())
-
-
-def test_a_model_without_heads_is_named():
-    model = nn.Sequential(nn.ReLU())
-    with pytest.raises(ValueError, match="layer must be given: Sequential runs none of Linear"):
-        last_head(model, lambda: model(torch.ones(1)))
 
 
 def test_a_layer_that_passes_no_tensor_is_named():

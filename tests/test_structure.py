@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("_captum", "lazy", "choices", "value_checks"),
-    ("checks", "image_files", "randomness", "passes", "results", "targets", "layers", "suitable", "soundness"),
+    ("checks", "image_files", "randomness", "passes", "results", "targets", "layers", "soundness"),
     ("object_path", "signatures", "spec_files"),
     ("analysis",),
     (
@@ -28,9 +28,9 @@ FLOORS = (
     ("attr",),
     ("builtins",),
     ("registry",),
-    ("coerce", "outputs"),
+    ("coerce", "outputs", "request"),
     ("asking",),
-    ("explanation", "readme"),
+    ("examination", "explanation", "readme"),
     ("visualize", "testing", "metrics"),
     ("exam", "pictures"),
     ("study",),

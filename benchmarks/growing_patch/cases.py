@@ -96,7 +96,7 @@ class PatchedModel(StudyModel):
     def aim(self, seen: Tensor, target: int | str) -> PatchedAim:
         aim = super().aim(seen, target)  # type: ignore[safe-super]
         image = patched(seen, self.area, self.truth())
-        return PatchedAim(image, aim.target, aim.label, aim.has_logit, original=seen)
+        return PatchedAim(image, aim.target, aim.label, aim.outputs, original=seen)
 
 
 class _PatchedExam(PatchedModel, StudyExamModel):
@@ -130,7 +130,7 @@ def applicable(subject: StudyModel, names: str) -> tuple[list[MethodEntry], list
 
     def problem_with(spec: MethodSpec) -> str | None:
         model = subject.fitting(spec)
-        problem = spec.problem_with(model)
+        problem = spec.problem_with(model, subject.facts(spec))
         if problem is None and isinstance(model, KnownModel) and not model.only_relevant_matter:
             return f"it explains the {model.output}, which every pixel moves"
         return problem

@@ -16,8 +16,9 @@ import saliency.core as pair
 
 from captum_ext._captum import log_usage
 from captum_ext.attr.pair import FromSaliency
+from captum_ext.baselines import MOST_SIGMA
 from captum_ext.budgets import Knob
-from captum_ext.checks import check_int, check_number
+from captum_ext.checks import MOST_STEPS, check_int, check_number
 from captum_ext.forward import batch_size_or_default
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.targets import check_images
@@ -74,9 +75,9 @@ class BlurIG(FromSaliency):
         tensors = check_images(inputs, target, additional_forward_args)
         batch_size = batch_size_or_default(internal_batch_size, tensors, self.forward_func)
         settings = {
-            "steps": check_int(n_steps, "n_steps", minimum=1),
-            "max_sigma": check_number(max_sigma, "max_sigma", low=0, above=True),
-            "grad_step": check_number(grad_step, "grad_step", low=0, above=True),
+            "steps": check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS),
+            "max_sigma": check_number(max_sigma, "max_sigma", low=0, high=MOST_SIGMA, above=True),
+            "grad_step": check_number(grad_step, "grad_step", low=0, high=MOST_SIGMA, above=True),
             "sqrt": sqrt,
             "batch_size": 1 if sqrt else batch_size,
         }

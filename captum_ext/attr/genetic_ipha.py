@@ -140,9 +140,10 @@ class GeneticIPHA(AttributionMixin, PerturbationAttribution):
             attribution: ``"effect"``, ``"mask"`` or ``"frequency"``: see :meth:`MaskSearch
                 <captum_ext.perturbation.mask_search.MaskSearch.attribution>`.
             probabilities: what the score is a target of: ``"softmax"`` of the outputs, ``"given"``,
-                where they are probabilities, ``"auto"``, whichever of the two they look like (one
-                number for each example is given), a function of them, or None for scores of any
-                kind, as the model returns them.
+                where they are probabilities, ``"independent"``, where these need not sum to one,
+                ``"auto"``, whichever of the first two they look like (one number for each example
+                is given), a function of them, or None for scores of any kind, as the model returns
+                them.
             perturbations_per_eval: masks of each example that go into the model together; None
                 chooses by device and size.
             generator: seed or torch.Generator of what is drawn.

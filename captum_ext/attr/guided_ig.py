@@ -29,14 +29,10 @@ from torch import Tensor
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.budgets import Knob
-from captum_ext.checks import (
-    check_baselines,
-    check_int,
-    check_number,
-    precise,
-)
+from captum_ext.checks import MOST_STEPS, check_baselines, check_int, check_number, precise
 from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
 from captum_ext.path import PathView, Points, column, integrate
+from captum_ext.soundness.identities import PATH_TOLERANCE, Completeness
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.targets import check_call
 
@@ -113,7 +109,8 @@ class GuidedIG(AttributionMixin, GradientAttribution):
             1,
             n_steps,
             batch_size=batch_size_or_default(internal_batch_size, tensors, self.forward_func),
-            evaluator=evaluator if return_convergence_delta else None,
+            evaluator=evaluator,
+            deltas=return_convergence_delta,
             keep_points=return_path,
             show_progress=show_progress,
             description="Guided IG",
@@ -140,7 +137,7 @@ class GuidedPath:
         max_dist: float,
         gradients: Callable[[Points, Tensor], Points],
     ) -> None:
-        self.n_steps = check_int(n_steps, "n_steps", minimum=1)
+        self.n_steps = check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
         self.max_dist = check_number(max_dist, "max_dist", low=0, high=1)
         fraction = check_number(fraction, "fraction", low=0, high=1)
         self.gradients = gradients
@@ -236,5 +233,6 @@ SPEC = MethodSpec(
     GuidedIG,
     frozenset({Need.GRADIENTS}),
     budget=Knob("n_steps", each=2),
+    promises=(Completeness(PATH_TOLERANCE, "take more n_steps", 0.02, noted=True),),
     promises_dummy=True,
 )

@@ -28,6 +28,7 @@ from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.budgets import Call, Knob
 from captum_ext.checks import (
+    MOST_STEPS,
     check_choice,
     check_int,
     check_interval,
@@ -36,8 +37,11 @@ from captum_ext.checks import (
 )
 from captum_ext.forward import Evaluator, as_channels_last, batch_size_or_default
 from captum_ext.forward.representation import Representation
-from captum_ext.layers import gradients_of, last_head
+from captum_ext.layers import gradients_of
 from captum_ext.path import QUADRATURES, PathView, Points, column, integrate, norms
+from captum_ext.soundness import observe
+from captum_ext.soundness.identities import PATH_TOLERANCE, Completeness
+from captum_ext.soundness.suitability import last_representation
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
@@ -146,7 +150,7 @@ class IG2(AttributionMixin, GradientAttribution):
                 out of its range; a path on which the gradient is not finite.
         """
         tensors = check_call(inputs, target, additional_forward_args)
-        n_steps = check_int(n_steps, "n_steps", minimum=1)
+        n_steps = check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
         check_choice(method, "method", QUADRATURES)
         if return_convergence_delta and not self._multiply_by_inputs:
             raise ValueError("return_convergence_delta must be False with multiply_by_inputs=False")
@@ -154,7 +158,7 @@ class IG2(AttributionMixin, GradientAttribution):
         batch_size = batch_size_or_default(internal_batch_size, tensors, self.forward_func)
         evaluator = Evaluator(self.forward_func, target, additional_forward_args)
         path = _ModelDescent(tensors, references, n_steps, step_size, clip, tolerance, patience)
-        layer = self._layer(tensors, evaluator, batch_size)
+        layer = self._layer(tensors, additional_forward_args)
         path.represent = Representation(evaluator, layer, self.attribute_to_layer_input)
         result = integrate(
             path,
@@ -164,7 +168,8 @@ class IG2(AttributionMixin, GradientAttribution):
             method=method,
             batch_size=batch_size,
             multiply_by_steps=self._multiply_by_inputs,
-            evaluator=evaluator if return_convergence_delta else None,
+            evaluator=evaluator,
+            deltas=return_convergence_delta,
             keep_points=return_path,
             show_progress=show_progress,
             description="IG2",
@@ -172,13 +177,11 @@ class IG2(AttributionMixin, GradientAttribution):
         # The paths lead away from the input, an attribution counts towards it.
         return result.as_returned(inputs, sign=-1 if self._multiply_by_inputs else 1)
 
-    def _layer(self, inputs: Points, evaluator: Evaluator, batch_size: int) -> Any:
+    def _layer(self, inputs: Points, additional_forward_args: Any) -> Any:
         """The representation; the first call chooses the default one and keeps it."""
         if self.layer is None:
-            rows = tuple(x[:batch_size] for x in inputs)
-            numbers = torch.arange(len(rows[0]), device=rows[0].device)
-            with torch.no_grad():
-                self.layer = last_head(self.forward_func, lambda: evaluator.outputs(rows, numbers))
+            facts = observe(self.forward_func, inputs, additional_forward_args)
+            self.layer = facts.module(last_representation(facts))
         return self.layer
 
 
@@ -214,7 +217,7 @@ class Descent:
         self.step_size = step_size
         self.clip = None if clip is None else check_interval(clip, "clip")
         self.tolerance = tolerance
-        self.patience = check_int(patience, "patience", minimum=1)
+        self.patience = check_int(patience, "patience", minimum=1, maximum=MOST_STEPS)
 
     def start(self, paths: Tensor) -> Points:
         examples = paths // self.n_references
@@ -309,9 +312,9 @@ def _passes_of_step(call: Call) -> int:
 
 
 def _passes_of_ends(call: Call) -> int:
-    """What looks for the layer, the references', and the last gradient of other rules."""
+    """What the references take, and the last gradient of other rules."""
     left = call.arguments.get("method", "riemann_left") == "riemann_left"
-    return 1 + (1 if left else 4) * call.n_baselines
+    return (1 if left else 4) * call.n_baselines
 
 
 SPEC = MethodSpec(
@@ -324,5 +327,6 @@ SPEC = MethodSpec(
     budget=Knob("n_steps", each=_passes_of_step, base=_passes_of_ends),
     defaults=_defaults,
     optional_layer=True,
+    promises=(Completeness(PATH_TOLERANCE, "take more n_steps", 0.1, noted=True),),
     promises_dummy=True,
 )

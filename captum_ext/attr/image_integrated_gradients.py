@@ -18,6 +18,7 @@ Paper: arXiv 1703.01365 (ICML 2017).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -29,14 +30,24 @@ from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.baselines import image_mean, make_baselines
 from captum_ext.budgets import Knob
 from captum_ext.checks import (
+    MOST_STEPS,
     as_tuple,
     check_baselines,
     check_choice,
     check_int,
     precise,
 )
-from captum_ext.forward import Evaluator, Perturb, Rows, batch_size_or_default
+from captum_ext.forward import (
+    Evaluator,
+    Perturb,
+    Rows,
+    batch_size_or_default,
+    in_standard_layout,
+)
+from captum_ext.passes import checking
 from captum_ext.path import Points, column
+from captum_ext.soundness.evidence import is_evidence_wanted, note
+from captum_ext.soundness.identities import PATH_TOLERANCE, Completeness
 from captum_ext.spec import MethodSpec, Need, Resolution
 from captum_ext.targets import check_call
 
@@ -104,7 +115,7 @@ class ImageIntegratedGradients(AttributionMixin, GradientAttribution):
         if isinstance(baselines, str):
             baselines = make_baselines(baselines, tensors, generator=0)
         starts = check_baselines(baselines, tensors)
-        num_alphas = check_int(num_alphas, "num_alphas", minimum=1)
+        num_alphas = check_int(num_alphas, "num_alphas", minimum=1, maximum=MOST_STEPS)
         alphas, weights = _quadrature(n_steps, method, num_alphas)
         evaluator = Evaluator(
             self.forward_func,
@@ -119,21 +130,25 @@ class ImageIntegratedGradients(AttributionMixin, GradientAttribution):
         flat = way * _weighted_gradients(evaluator, tensors, walk, weights)
         parts = flat.split([x[0].numel() for x in tensors], dim=1)
         attributions = tuple(
-            part.reshape(x.shape).to(x.dtype).contiguous()
+            in_standard_layout(part.reshape(x.shape).to(x.dtype))
             for part, x in zip(parts, tensors, strict=True)
         )
         result = attributions if isinstance(inputs, tuple) else attributions[0]
-        if not return_convergence_delta:
+        if not return_convergence_delta and not is_evidence_wanted():
             return result
         bounds = [k / num_alphas for k in range(num_alphas + 1)]
-        gain = _mean_gain(evaluator, tensors, _points(starts, tensors, bounds), len(bounds))
+        with nullcontext() if return_convergence_delta else checking():
+            gain = _mean_gain(evaluator, tensors, _points(starts, tensors, bounds), len(bounds))
+        note("completeness", (flat.sum(1), gain))
+        if not return_convergence_delta:
+            return result
         return result, (flat.sum(1) - gain).to(tensors[0].dtype)
 
 
 def _quadrature(n_steps: int, method: str, num_alphas: int) -> tuple[list[float], list[float]]:
     """Where on the way, in [0, 1], the gradients are taken, and the weight of each."""
     check_choice(method, "method", SUPPORTED_METHODS)
-    n_steps = check_int(n_steps, "n_steps", minimum=1)
+    n_steps = check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
     # Captum's Riemann rules have no single point.
     least = 1 if method == "gausslegendre" else 2
     if n_steps < least * num_alphas:
@@ -217,5 +232,6 @@ SPEC = MethodSpec(
     frozenset({Need.GRADIENTS}),
     budget=Knob("n_steps", each=2),
     defaults=_defaults,
+    promises=(Completeness(PATH_TOLERANCE, "take more n_steps", 0.005, noted=True),),
     promises_dummy=True,
 )

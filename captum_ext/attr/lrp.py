@@ -15,15 +15,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from captum.attr import LRP
 from torch import Tensor, nn
 
-from captum_ext._captum import IdentityRule, PropagationRule, log_usage
-from captum_ext.checks import check_inputs, detached
+from captum_ext._captum import IdentityRule, PropagationRule, _run_forward, log_usage
+from captum_ext.checks import as_tuple, check_inputs, detached
 from captum_ext.forward import Normalize
+from captum_ext.passes import checking
+from captum_ext.soundness import observe
+from captum_ext.soundness.evidence import is_evidence_wanted, note
 from captum_ext.targets import check_target, clear_target_errors
 
 #: Layers with weights that are linear in their input: the ones that a chosen rule is meant for.
@@ -120,7 +124,7 @@ def _ratio(module: nn.Module, x: Tensor, relevance: Tensor, sign: int) -> Tensor
         # An output without contributions of this sign has nothing to share out.
         blank = z == 0
         share = torch.where(blank, 0, relevance / torch.where(blank, 1, z)).detach()
-        of_up, of_down = torch.autograd.grad(z, (up, down), share)
+        of_up, of_down = torch.autograd.grad((z * share).sum(), (up, down))
     return torch.where(x > 0, of_up, torch.where(x < 0, of_down, 0))
 
 
@@ -143,6 +147,48 @@ def _put_back(rules: dict[nn.Module, Any]) -> Iterator[None]:
     finally:
         for module, rule in rules.items():
             module.rule = rule
+
+
+class _Tally:
+    """How much relevance the layers take: what arrives at their outputs, less what leaves."""
+
+    def __init__(self) -> None:
+        self.taken: Tensor | None = None
+        self.flow: Tensor | None = None
+
+    def split(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Gives the layer a tensor of its own, to which no other layer sends relevance."""
+        return tuple(x.clone() if isinstance(x, Tensor) else x for x in inputs)
+
+    def watch(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """Watches both ends of a layer; what follows gets a copy, and has its hooks on that."""
+        output.register_hook(partial(self._add, 1))
+        for x in inputs:
+            if isinstance(x, Tensor) and x.requires_grad:
+                x.register_hook(partial(self._add, -1))
+        return output.clone()
+
+    def _add(self, sign: int, relevance: Tensor) -> None:
+        rows = relevance.detach().reshape(len(relevance), -1).double()
+        if self.taken is None or self.flow is None:
+            self.taken, self.flow = torch.zeros_like(rows[:, 0]), torch.zeros_like(rows[:, 0])
+        self.taken += sign * rows.sum(1)
+        self.flow += rows.abs().sum(1)
+
+    def note_conservation(self, relevance: tuple[Tensor, ...], output: Tensor) -> None:
+        """Notes what the relevance sums to, and what it should: the output less what layers take.
+
+        Captum hands on relevance that begins with one, and multiplies it by the output in the end.
+
+        Args:
+            relevance: of each input, ``[B, ...]``.
+            output: ``[B]``, that was explained.
+        """
+        output = output.detach().double().reshape(-1)
+        rows = [part.detach().double().reshape(len(part), -1).sum(1) for part in relevance]
+        if self.taken is not None and self.flow is not None and len(self.taken) == len(output):
+            expected = output * (1 - self.taken)
+            note("conservation", (torch.stack(rows).sum(0), expected, output.abs() * self.flow))
 
 
 class UniformLRP(LRP):
@@ -185,6 +231,8 @@ class UniformLRP(LRP):
         check_target(target, tensors[0].shape[0])
         copies = tuple(tensor.detach().clone() for tensor in tensors)
         own_rules = {m: m.rule for m in self.model.modules() if hasattr(m, "rule")}
+        facts = observe(self.model, copies, additional_forward_args)
+        self._ran = frozenset(run.name for run in facts.runs)
         with (
             _put_back(own_rules),
             clear_target_errors(self.model, copies, target, additional_forward_args),
@@ -196,7 +244,25 @@ class UniformLRP(LRP):
                 additional_forward_args,
                 **kwargs,
             )
+        if is_evidence_wanted():
+            relevance = result[0] if kwargs.get("return_convergence_delta") else result
+            with torch.no_grad(), checking():
+                output = _run_forward(self.model, copies, target, additional_forward_args)
+            self._tally.note_conservation(as_tuple(relevance), output)
+        del self._tally
         return detached(result)
+
+    def _register_forward_hooks(self) -> None:
+        """Captum's hooks, and a tally of the relevance that arrives at layers and leaves them."""
+        layers = [layer for layer in self.layers if getattr(layer, "rule", None) is not None]
+        wanted = is_evidence_wanted()
+        self._tally = _Tally()
+        for layer in layers if wanted else ():
+            self.forward_handles.append(layer.register_forward_pre_hook(self._tally.split))
+        super()._register_forward_hooks()
+        # Captum's hooks on a layer come first: relevance leaves through them.
+        for layer in layers if wanted else ():
+            self.forward_handles.append(layer.register_forward_hook(self._tally.watch))
 
     def _get_layers(self, model: nn.Module) -> None:
         super()._get_layers(model)
@@ -205,6 +271,13 @@ class UniformLRP(LRP):
         ]
 
     def _check_and_attach_rules(self) -> None:
+        # A layer that does not run needs no rule.
+        idle = {
+            module
+            for name, module in self.model.named_modules()
+            if self._ran and name not in self._ran
+        }
+        self.layers = [layer for layer in self.layers if layer not in idle]
         try:
             for layer in self.layers:
                 rule = self._rule_of(layer)

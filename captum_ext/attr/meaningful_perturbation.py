@@ -35,13 +35,14 @@ from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.budgets import Knob
 from captum_ext.checks import (
+    MOST_STEPS,
     check_baselines,
     check_choice,
     check_int,
     check_number,
     precise,
 )
-from captum_ext.forward import Evaluator, batch_size_or_default
+from captum_ext.forward import Evaluator, batch_size_or_default, in_standard_layout
 from captum_ext.perturbation.learned_masks.learner import MaskLearner
 from captum_ext.perturbation.learned_masks.loss import MaskLoss
 from captum_ext.perturbation.learned_masks.mask_views import MaskView
@@ -143,7 +144,7 @@ class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
             check_number(tv_beta, "tv_beta", low=1),
             normalize,
         )
-        check_int(n_steps, "n_steps", minimum=1)
+        check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
         check_number(lr, "lr", low=0, above=True)
         views = tuple(MaskView(x, mask_size, smoothing, jitter) for x in tensors)
         check_choice(reference, "reference", REFERENCES)
@@ -171,7 +172,7 @@ class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
                 results.append(learned)
         masks, histories = zip(*results, strict=True)
         attributions = tuple(
-            loss.chosen(torch.cat(parts))[:, None].to(x.dtype).expand_as(x).contiguous()
+            in_standard_layout(loss.chosen(torch.cat(parts))[:, None].to(x.dtype).expand_as(x))
             for parts, x in zip(zip(*masks, strict=True), tensors, strict=True)
         )
         result = attributions if isinstance(inputs, tuple) else attributions[0]

@@ -19,19 +19,16 @@ from captum_ext.call_model import (
     CallModelFunction,
     as_example,
     as_mask,
+    as_numbers,
     ask,
     call_model_function,
     check_function,
 )
-from captum_ext.checks import (
-    as_tuple,
-    check_inputs,
-    check_int,
-    precise,
-)
-from captum_ext.forward import Evaluator
+from captum_ext.checks import MOST_STEPS, as_tuple, check_inputs, check_int, described, precise
+from captum_ext.forward import Evaluator, in_standard_layout
 from captum_ext.path import integrate
-from captum_ext.spec import last_convolution
+from captum_ext.soundness import observe
+from captum_ext.soundness.suitability import last_convolution
 from captum_ext.targets import check_call
 
 
@@ -65,7 +62,7 @@ class FromSaliency(AttributionMixin, Attribution):
     ) -> None:
         core = core() if isinstance(core, type) and issubclass(core, CoreSaliency) else core
         if not isinstance(core, CoreSaliency):
-            raise TypeError(f"core must be a saliency.core.CoreSaliency; got {core!r}")
+            raise TypeError(f"core must be a saliency.core.CoreSaliency; got {described(core)}")
         super().__init__(forward_func)
         self.core = MendedGuidedIG() if type(core) is pair.GuidedIG else core
         self.layer = layer
@@ -146,14 +143,15 @@ class FromSaliency(AttributionMixin, Attribution):
 
         layer = self.layer
         if layer is None and isinstance(self.core, pair.GradCam):
-            layer = last_convolution(self.forward_func)
+            facts = observe(self.forward_func, inputs, evaluator.additional_forward_args)
+            layer = facts.module(last_convolution(facts))
         function = call_model_function(score, layer=layer)
         if isinstance(self.core, pair.GradCam):
             # It would make three channels, whatever the image has.
             settings = {"three_dims": False} | settings
         # SciPy and scikit-image know no half precision.
         array = as_mask(x.to(precise(x)))
-        mask = np.asarray(self.core.GetMask(array, function, **settings))
+        mask = as_numbers(self.core.GetMask(array, function, **settings), "the mask of core")
         return _as_attribution(mask, x)
 
 
@@ -186,7 +184,7 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
         x = as_example(x_value).double()
         (x,) = check_inputs(x, "x_value")
         check_function(call_model_function)
-        check_int(x_steps, "x_steps", minimum=1)
+        check_int(x_steps, "x_steps", minimum=1, maximum=MOST_STEPS)
         if x_baseline is not None and np.shape(x_baseline) not in ((), np.shape(x_value)):
             raise ValueError(
                 f"x_baseline must have the shape of x_value, {np.shape(x_value)}, or be a number; "
@@ -194,7 +192,7 @@ class MendedGuidedIG(pair.GuidedIG):  # type: ignore[misc]
             )
         start = torch.zeros_like(x)
         if x_baseline is not None:
-            start = start + as_example(x_baseline).double()
+            start = start + as_example(x_baseline, "x_baseline").double()
         check_inputs(start, "x_baseline")
 
         def gradients(points: tuple[Tensor, ...], paths: Tensor) -> tuple[Tensor, ...]:
@@ -211,4 +209,4 @@ def _as_attribution(mask: np.ndarray, x: Tensor) -> Tensor:
     shape = tuple(as_mask(x).shape)
     if values.shape[:-1] != shape[:-1] or values.shape[-1:] not in ((1,), shape[-1:]):
         raise ValueError(f"core must give a mask of shape {shape}; got {mask.shape}")
-    return as_example(np.broadcast_to(values, shape)).to(x).contiguous()
+    return in_standard_layout(as_example(np.broadcast_to(values, shape)).to(x))

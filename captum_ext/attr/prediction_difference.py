@@ -23,13 +23,14 @@ from torch import Tensor, nn
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
 from captum_ext.budgets import SlidingWindows
-from captum_ext.checks import check_choice, check_int, precise
+from captum_ext.checks import MOST_STEPS, check_choice, check_int, described, precise
 from captum_ext.forward import rows_per_call
 from captum_ext.perturbation.feature_masks import one_for_each
 from captum_ext.perturbation.marginals import Empirical, Marginal, OwnPatches, Uniform
 from captum_ext.perturbation.marginals.replaced_example import ReplacedExample, mean_scores
 from captum_ext.perturbation.probabilities import (
     MODES,
+    MOST_EXAMPLES,
     Probabilities,
     ProbabilitiesLike,
     difference,
@@ -113,8 +114,8 @@ class PredictionDifference(AttributionMixin, PerturbationAttribution):
             n_classes: None takes those that the model tells of (two, where that is one number).
                 Where classes are independent of each other, say 2.
             probabilities: ``"softmax"`` of the model's outputs, ``"given"``, where these are
-                probabilities, ``"auto"``, whichever of the two they look like, or a function of
-                them. Not for a layer.
+                probabilities, ``"independent"``, where these need not sum to one, ``"auto"``,
+                whichever of the first two they look like, or a function of them. Not for a layer.
             perturbations_per_eval: perturbed versions of each example that go into the model
                 together; None chooses by device and size.
             generator: seed or torch.Generator of the draws.
@@ -133,7 +134,7 @@ class PredictionDifference(AttributionMixin, PerturbationAttribution):
         tensors = check_call(inputs, target, additional_forward_args)
         if any(x.dim() < 2 for x in tensors):
             raise ValueError(f"inputs must be [B, ...]; got shape {tuple(tensors[0].shape)}")
-        check_int(n_samples, "n_samples", minimum=1)
+        check_int(n_samples, "n_samples", minimum=1, maximum=MOST_STEPS)
         seed = seed_of(generator)
         marginals = _one_for_each_input(marginal, tensors)
         of_outputs = None if self.layer is not None else Probabilities(probabilities)
@@ -174,13 +175,14 @@ class PredictionDifference(AttributionMixin, PerturbationAttribution):
     ) -> Callable[[Tensor, Tensor, int], Tensor]:
         """What tells how the prediction for the whole differs from those without a feature."""
         if n_train is not None:
-            check_int(n_train, "n_train", minimum=1)
+            check_int(n_train, "n_train", minimum=1, maximum=MOST_EXAMPLES)
         if n_classes is not None:
-            check_int(n_classes, "n_classes", minimum=2)
+            check_int(n_classes, "n_classes", minimum=2, maximum=MOST_EXAMPLES)
         if self.layer is not None:
             if mode is not None:
                 raise ValueError(
-                    f"mode must be None for a layer, whose activations are compared; got {mode!r}"
+                    "mode must be None for a layer, whose activations are compared; got "
+                    f"{described(mode)}"
                 )
             return lambda whole, without, _: whole - without
         chosen = "evidence" if mode is None else check_choice(mode, "mode", MODES)

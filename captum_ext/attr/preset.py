@@ -15,6 +15,7 @@ from captum_ext.perturbation import (
     Perturber,
     Sampler,
     Segmenter,
+    SegmentsOrGrid,
     grid_masks,
     pixel_masks,
 )
@@ -41,6 +42,10 @@ class Preset(SegmentPerturbation):
         forward_func: the model.
         segmenter, sampler, perturber, attributer: in place of the preset's own; see
             :class:`SegmentPerturbation`.
+
+    Warns:
+        AttributionWarning: when used: the preset's own segmenter finds fewer than 8 segments in an
+            example, which gets a grid, see :class:`captum_ext.perturbation.SegmentsOrGrid`.
     """
 
     parts: Parts
@@ -62,6 +67,13 @@ class Preset(SegmentPerturbation):
             own.perturber if perturber is None else perturber,
             own.attributer if attributer is None else attributer,
         )
+        self._default_segmenter = own.segmenter
+
+    def _segmenters(self) -> Segmenter | tuple[Segmenter, ...]:
+        # Only what the caller chose may fail on an image.
+        if self.segmenter is self._default_segmenter:
+            return SegmentsOrGrid(self._default_segmenter)
+        return self.segmenter
 
 
 def segment_defaults(

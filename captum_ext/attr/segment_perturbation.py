@@ -25,12 +25,13 @@ from torch import Tensor
 
 from captum_ext._captum import log_usage
 from captum_ext.attribution_mixin import AttributionMixin
-from captum_ext.checks import as_tuple, check_choice, check_int
-from captum_ext.forward import Evaluator, rows_per_call
+from captum_ext.checks import MOST_ROWS, as_tuple, check_choice, check_int, described
+from captum_ext.forward import Evaluator, in_standard_layout, rows_per_call
 from captum_ext.perturbation import Attributer, Perturber, Sampler, Segmenter, Segments
 from captum_ext.perturbation.rows import perturb_each
 from captum_ext.perturbation.segments.partition import partition
 from captum_ext.perturbation.segments.sample_rows import SampledExample, sampled_examples
+from captum_ext.perturbation.segments.segments_or_grid import CELLS, LEAST_SEGMENTS
 from captum_ext.randomness import GeneratorLike
 from captum_ext.targets import check_images
 
@@ -190,7 +191,9 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
         """
         check_choice(per, "per", ("pixel", "segment"))
         if not isinstance(attributers, Sequence) or not attributers:
-            raise TypeError(f"attributers must be a list of at least one; got {attributers!r}")
+            raise TypeError(
+                f"attributers must be a list of at least one; got {described(attributers)}"
+            )
         _check_parts("attributers", tuple(attributers), Attributer)
         tensors = check_images(inputs, target, additional_forward_args)
         answers = self._ask(tensors, attributers, target, additional_forward_args, **settings)
@@ -200,7 +203,7 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
                 *(example.maps(attributer, out, per) for example, out in answers), strict=True
             )
             attributions = tuple(
-                torch.stack(each)[:, None].to(x).expand_as(x).contiguous()
+                in_standard_layout(torch.stack(each)[:, None].to(x).expand_as(x))
                 for each, x in zip(maps, tensors, strict=True)
             )
             results.append(attributions if isinstance(inputs, tuple) else attributions[0])
@@ -240,6 +243,10 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
             results.append(SegmentAttribution(scores, segments, samples, outputs))
         return results
 
+    def _segmenters(self) -> Segmenter | tuple[Segmenter, ...]:
+        """What divides the images."""
+        return self.segmenter
+
     def _ask(
         self,
         tensors: tuple[Tensor, ...],
@@ -255,11 +262,15 @@ class SegmentPerturbation(AttributionMixin, PerturbationAttribution):
     ) -> list[tuple[SampledExample, Tensor]]:
         """Every example with its samples, and the model's outputs for them."""
         if n_samples is not None:
-            check_int(n_samples, "n_samples", minimum=1)
+            check_int(n_samples, "n_samples", minimum=1, maximum=MOST_ROWS)
         elif not getattr(self.sampler, "decides_count", False):
             n_samples = self.n_samples
+        most_cells = CELLS
+        if n_samples is not None and not getattr(self.sampler, "decides_count", False):
+            # A fit wants more samples than segments.
+            most_cells = min(CELLS, max(LEAST_SEGMENTS, n_samples // 2))
         examples = sampled_examples(
-            partition(tensors, self.segmenter, feature_mask),
+            partition(tensors, self._segmenters(), feature_mask, most_cells),
             self.sampler,
             n_samples,
             self.perturber,

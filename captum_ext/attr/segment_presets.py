@@ -218,7 +218,8 @@ def _slic_of(inputs: tuple[Tensor, ...], most: int) -> tuple[Tensor, ...]:
 
 def _segments_of(image: Tensor, most: int, cells: Tensor) -> Tensor:
     cells = cells - cells.min()
-    wanted = most if min(image.shape[1:]) >= SMALL_SIDE else 0
+    divisible = len(image) in (1, 3) and min(image.shape[1:]) >= SMALL_SIDE
+    wanted = most if divisible else 0
     while 2 * wanted >= most:
         labels = SkimageSegments(slic, n_segments=wanted, compactness=10)(image).labels
         if most <= 2 * (int(labels.max()) + 1) <= 2 * most:

@@ -14,15 +14,33 @@ from typing import Any
 
 import numpy as np
 import saliency.core as pair
+from saliency.core.xrai import _get_segments_felzenszwalb
 from torch import Tensor
 
 from captum_ext._captum import log_usage
 from captum_ext.attr.pair import FromSaliency
 from captum_ext.budgets import Call, Knob
 from captum_ext.call_model import as_mask
-from captum_ext.checks import check_baselines, check_choice, check_int
+from captum_ext.checks import (
+    MOST_ROWS,
+    MOST_STEPS,
+    check_baselines,
+    check_choice,
+    check_int,
+    precise,
+)
 from captum_ext.forward import batch_size_or_default
-from captum_ext.perturbation.feature_masks import check_feature_mask, one_for_each, pixel_masks
+from captum_ext.perturbation.feature_masks import (
+    check_feature_mask,
+    grid_labels,
+    one_for_each,
+    pixel_masks,
+)
+from captum_ext.perturbation.segments.segments_or_grid import (
+    LEAST_SEGMENTS,
+    suitable_grid,
+    warn_of_grids,
+)
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.targets import check_images
 
@@ -67,7 +85,8 @@ class XRAI(FromSaliency):
                 image's lowest and highest value.
             feature_mask: the segments, numbered: ``[1, 1, H, W]`` or ``[B, 1, H, W]`` (or as many
                 channels as ``inputs``, all alike); None finds them by Felzenszwalb's method at
-                six scales, or takes each pixel of an image of less than 150 for one.
+                six scales, or takes each pixel of an image of less than 150 for one. Where it
+                finds fewer than 8, as in a constant image, a grid of about 49 cells is used.
             n_steps: of Integrated Gradients.
             algorithm: ``"full"``, or ``"fast"``, which ranks the segments once.
             min_pixel_diff: segments that add fewer pixels to those before are left out. None:
@@ -80,33 +99,45 @@ class XRAI(FromSaliency):
 
         Raises:
             TypeError: inputs or a mask of a wrong type.
-            ValueError: inputs that are no images or not finite, an image of a single value where
-                segments are to be found in it; a mask or baseline of another shape; an argument
-                out of its range.
+            ValueError: inputs that are no images or not finite; a mask or baseline of another
+                shape; an argument out of its range.
+
+        Warns:
+            AttributionWarning: a grid is used in some examples.
         """
         tensors = check_images(inputs, target, additional_forward_args)
         check_choice(algorithm, "algorithm", ("full", "fast"))
         batch_size = batch_size_or_default(internal_batch_size, tensors, self.forward_func)
-        n_steps = check_int(n_steps, "n_steps", minimum=1)
+        n_steps = check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
         if min_pixel_diff is not None:
-            check_int(min_pixel_diff, "min_pixel_diff", minimum=1)
+            check_int(min_pixel_diff, "min_pixel_diff", minimum=1, maximum=MOST_ROWS)
         starts = None if baselines is None else check_baselines(baselines, tensors)
         masks = _segments(feature_mask, tensors)
+        grids: list[tuple[int, int, tuple[int, int]]] = []
 
         def of_example(number: int, example: int) -> dict[str, Any]:
             chosen = slice(example, example + 1)
-            segments = masks[number]
+            mask, x = masks[number], tensors[number][chosen]
+            segments = _felzenszwalb(x) if mask is None else _split(mask[chosen])
+            n_different = len({each.tobytes() for each in segments})
+            if mask is None and n_different < LEAST_SEGMENTS:
+                grid = suitable_grid(x.shape[2], x.shape[3])
+                grids.append((example, n_different, grid))
+                mask = grid_labels(x.shape[2], x.shape[3], *grid)[None]
+                segments = _split(mask)
             parameters = pair.XRAIParameters(steps=n_steps, algorithm=algorithm)
-            if min_pixel_diff is not None or segments is not None:
+            if min_pixel_diff is not None or mask is not None:
                 parameters.experimental_params["min_pixel_diff"] = min_pixel_diff or 1
             return {
                 "baselines": None if starts is None else [as_mask(starts[number][chosen])],
-                "segments": None if segments is None else _split(segments[chosen]),
+                "segments": segments,
                 "batch_size": batch_size,
                 "extra_parameters": parameters,
             }
 
-        return self.masks(inputs, target, additional_forward_args, of_example)
+        attributions = self.masks(inputs, target, additional_forward_args, of_example)
+        warn_of_grids("Felzenszwalb's method", grids)
+        return attributions
 
 
 def _segments(feature_mask: Any, inputs: tuple[Tensor, ...]) -> list[Tensor | None]:
@@ -118,13 +149,15 @@ def _segments(feature_mask: Any, inputs: tuple[Tensor, ...]) -> list[Tensor | No
 def _segments_of(mask: Any, x: Tensor) -> Tensor | None:
     if mask is None and x[0, 0].numel() < SMALL_IMAGE:
         mask = pixel_masks((x,))[0]
-    if mask is not None:
-        return check_feature_mask(mask, x)
-    if bool((x.flatten(1).amax(1) == x.flatten(1).amin(1)).any()):
-        raise ValueError(
-            "inputs must not hold a constant image, which has no segments; pass feature_mask"
-        )
-    return None
+    return None if mask is None else check_feature_mask(mask, x)
+
+
+def _felzenszwalb(x: Tensor) -> list[np.ndarray]:
+    """Boolean arrays ``[H, W]``, the segments of an image ``[1, C, H, W]`` at six scales."""
+    if bool(x.max() == x.min()):
+        return []
+    # SciPy and scikit-image know no half precision.
+    return [np.asarray(each) for each in _get_segments_felzenszwalb(as_mask(x.to(precise(x))))]
 
 
 def _split(segments: Tensor) -> list[np.ndarray]:

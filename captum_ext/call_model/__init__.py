@@ -17,6 +17,7 @@ from captum_ext.call_model.keys import (
     CallModelFunction,
     as_example,
     as_mask,
+    as_numbers,
 )
 from captum_ext.call_model.to_torch import (
     answer_of,
@@ -36,6 +37,7 @@ __all__ = [
     "answer_of",
     "as_example",
     "as_mask",
+    "as_numbers",
     "ask",
     "call_model_function",
     "check_finite",

@@ -23,11 +23,14 @@ from captum_ext.call_model.keys import (
     REP_DISTANCE_GRADIENTS,
     REP_LAYER_VALUES,
     as_array,
+    as_numbers,
     channels_first,
     channels_last,
 )
 from captum_ext.checks import check_choice
-from captum_ext.layers import CONVOLUTIONS, HEADS, Tap, gradients_of, last_head
+from captum_ext.layers import Tap, gradients_of
+from captum_ext.soundness import observe
+from captum_ext.soundness.suitability import last_convolution, last_representation
 from captum_ext.targets import plain_target, select_target
 
 _WITH_GRADIENTS = {INPUT_OUTPUT_GRADIENTS, CONVOLUTION_OUTPUT_GRADIENTS, REP_DISTANCE_GRADIENTS}
@@ -172,7 +175,8 @@ class TorchCallModel:
         if self.representation_layer is None:
             if not isinstance(self.model, nn.Module):
                 raise ValueError("representation_layer must be given where model is no module")
-            self.representation_layer = self._last(self.model, ready, HEADS)
+            facts = observe(self.model, ready)
+            self.representation_layer = facts.module(last_representation(facts))
         return self.representation_layer
 
     def convolution(self, ready: Tensor) -> nn.Module:
@@ -180,19 +184,13 @@ class TorchCallModel:
         if self.layer is None:
             if not isinstance(self.model, nn.Module):
                 raise ValueError("layer must be given where model is no module")
-            self.layer = self._last(self.model, ready, CONVOLUTIONS)
+            facts = observe(self.model, ready)
+            self.layer = facts.module(last_convolution(facts))
         return self.layer
-
-    def _last(
-        self, model: nn.Module, ready: Tensor, kinds: tuple[type[nn.Module], ...]
-    ) -> nn.Module:
-        with torch.no_grad():
-            return last_head(model, lambda: model(ready.clone()), kinds)
 
     def as_input(self, x_value_batch: Any) -> Tensor:
         """The batch as the model takes it: channels first, in its dtype, on its device."""
-        batch = x_value_batch.detach().cpu() if isinstance(x_value_batch, Tensor) else x_value_batch
-        x = torch.from_numpy(np.array(batch))
+        x = torch.from_numpy(as_numbers(x_value_batch, "x_value_batch"))
         like = next(iter(_tensors(self.model)), None)
         if not x.is_floating_point():
             x = x.to(torch.get_default_dtype())
@@ -274,7 +272,8 @@ class _Look:
         representation = self.representation()
         baseline = self.arguments[LAYER_BASELINE]
         if not isinstance(baseline, Tensor):
-            baseline = torch.from_numpy(np.array(baseline, dtype=np.float64))
+            name = f"call_model_args[{LAYER_BASELINE!r}]"
+            baseline = torch.from_numpy(as_numbers(baseline, name))
         baseline = baseline.detach().to(representation)
         if baseline.shape != representation.shape:
             raise ValueError(

@@ -46,9 +46,37 @@ def channels_first(x: Tensor) -> Tensor:
 
 def as_array(x: Tensor) -> np.ndarray:
     """NumPy has no bfloat16: such tensors become float32."""
-    x = x.detach().cpu()
-    array: np.ndarray = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+    array: np.ndarray = (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)
     return array
+
+
+def as_numbers(values: Any, name: str) -> np.ndarray:
+    """A copy that torch can read, in C order: the machine's byte order, at most double precision.
+
+    Args:
+        values: an array, a tensor, or what NumPy makes an array of.
+        name: of the argument, for error messages.
+
+    Raises:
+        TypeError: not real numbers.
+        ValueError: rows of different lengths.
+
+    Example:
+        >>> as_numbers(np.array([1, 2], dtype=">f4"), "x_value").dtype.isnative
+        True
+    """
+    if isinstance(values, list | tuple):
+        values = [as_array(each) if isinstance(each, Tensor) else each for each in values]
+    try:
+        array = as_array(values) if isinstance(values, Tensor) else np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be an array of real numbers; got dtype {array.dtype}")
+    wide = array.dtype.kind == "f" and array.dtype.itemsize > 8
+    # What is too large for double precision becomes infinite, which the checks will name.
+    with np.errstate(over="ignore"):
+        return np.array(array, np.float64 if wide else array.dtype.newbyteorder("="), order="C")
 
 
 def copied(x: Tensor) -> np.ndarray:
@@ -56,21 +84,26 @@ def copied(x: Tensor) -> np.ndarray:
     return np.array(as_array(x), order="C")
 
 
-def as_example(x_value: Any) -> Tensor:
+def as_example(x_value: Any, name: str = "x_value") -> Tensor:
     """A PAIR input as a batch of one: ``[1, C, H, W]`` from ``[H, W, C]``, others ``[1, ...]``.
 
+    Args:
+        x_value: an array of any byte order and strides. Whole numbers become float64.
+        name: of the argument, for error messages.
+
     Raises:
-        TypeError: not numbers.
+        TypeError: not real numbers.
 
     Example:
         >>> as_example(np.zeros((4, 5, 3))).shape
         torch.Size([1, 3, 4, 5])
     """
-    array = np.asarray(x_value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"x_value must be an array of numbers; got dtype {array.dtype}")
-    x = torch.from_numpy(array.astype(array.dtype if array.dtype.kind == "f" else np.float64))[None]
-    return channels_first(x)
+    array = as_numbers(x_value, name)
+    return channels_first(torch.from_numpy(_with_fractions(array))[None])
+
+
+def _with_fractions(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def as_mask(attribution: Tensor) -> np.ndarray:

@@ -15,10 +15,12 @@ from captum_ext.call_model.from_torch import TorchCallModel
 from captum_ext.call_model.keys import (
     CallModelFunction,
     as_array,
+    as_numbers,
     channels_first,
     channels_last,
     copied,
 )
+from captum_ext.call_model.lazy_scores import LazyScores
 
 
 def forward_func(
@@ -34,7 +36,8 @@ def forward_func(
 
     Returns:
         A function of ``[B, C, H, W]`` (inputs of other than 4 dimensions go through as they are)
-        that gives ``[B]``; its backward pass asks for the gradients.
+        that gives ``[B]``; its backward pass asks for the gradients. Where gradients are taken,
+        OUTPUT_LAYER_VALUES is asked for only when something reads the values.
 
     Raises:
         TypeError: ``call_model_function`` is no function.
@@ -53,13 +56,30 @@ def forward_func(
         tensor([0.5000])
     """
 
-    check_function(call_model_function)
+    return CallModelForward(call_model_function, call_model_args)
 
-    def forward(x: Tensor) -> Tensor:
-        result: Tensor = _CallModel.apply(x, call_model_function, call_model_args)
-        return result
 
-    return forward
+class CallModelForward:
+    """The function that :func:`forward_func` gives."""
+
+    #: There is no class to choose, which a method would have to look for.
+    gives_one_score = True
+
+    def __init__(self, call_model_function: CallModelFunction, call_model_args: Any) -> None:
+        check_function(call_model_function)
+        self.call_model_function = call_model_function
+        self.call_model_args = call_model_args
+
+    def __call__(self, x: Tensor) -> Tensor:
+        def values_of(x: Tensor) -> Tensor:
+            return ask(self.call_model_function, self.call_model_args, x, [OUTPUT_LAYER_VALUES])[0]
+
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return values_of(x)
+        scores = _CallModel.apply(x, self.call_model_function, self.call_model_args)
+        # A copy, because the caller may change it before the values are read.
+        given = x.detach().clone()
+        return LazyScores.of(scores, lambda: values_of(given))
 
 
 class _CallModel(torch.autograd.Function):
@@ -69,7 +89,7 @@ class _CallModel(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x)
         ctx.asked = (call_model_function, call_model_args)
-        return ask(call_model_function, call_model_args, x, [OUTPUT_LAYER_VALUES])[0]
+        return x.new_full((len(x),), torch.nan)
 
     @staticmethod
     @once_differentiable
@@ -99,7 +119,7 @@ def ask(
         the device of ``x``.
 
     Raises:
-        TypeError: the answer is not a mapping.
+        TypeError: the answer is not a mapping, or a value in it no array of real numbers.
         ValueError: a key is not answered, or its value is not finite or of a wrong shape; a
             function that wants its channels first.
     """
@@ -114,18 +134,19 @@ def ask(
 
 
 def _like(x: Tensor, key: str, answer: Any, batch_shape: tuple[int, ...]) -> Tensor:
-    values = np.array(answer.detach().cpu() if isinstance(answer, Tensor) else answer)
+    values = as_numbers(answer, f"call_model_function's answer to {key}")
     shape = batch_shape[:1] if key == OUTPUT_LAYER_VALUES else batch_shape
     if values.shape != shape:
         raise ValueError(
             f"call_model_function must answer {key} with shape {shape}; got {values.shape}"
         )
-    check_finite(values, key)
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
-    return channels_first(torch.as_tensor(values, dtype=dtype, device=x.device))
+    tensor = torch.from_numpy(values).to(x.device, dtype)
+    check_finite(tensor, key)
+    return channels_first(tensor)
 
 
-def check_finite(values: Any, key: str) -> None:
+def check_finite(values: Tensor | np.ndarray, key: str) -> None:
     """Refuses answers with NaN or infinite values.
 
     Raises:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from captum_ext import __version__
-from captum_ext.cli.common import BAD_INPUT, flush_output, say
+from captum_ext.cli.common import BAD_INPUT, INTERRUPTED, reason_of
 from captum_ext.cli.exam import add_exam
 from captum_ext.cli.explain import add_explain
 from captum_ext.cli.listing import add_methods, add_metrics
+from captum_ext.cli.streams import lasting_streams
 from captum_ext.cli.study import add_report, add_study
+from captum_ext.value_checks import printable
 
 __all__ = ["main"]
 
@@ -22,7 +23,7 @@ class _OneLineParser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: error: {message}\n")
+        self.exit(BAD_INPUT, f"{self.prog}: error: {printable(message)}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,32 +33,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its arguments; None takes those of the process.
 
     Returns:
-        The exit code: 0, 2 for bad input, 130 when interrupted.
+        The exit code: 0; 1 where some of what was asked for failed; 2 for bad input, and where
+        nothing came out; 130 when interrupted. An error is one line; with ``python -X dev``, one
+        that is no bad input keeps its traceback.
 
     Example:
         >>> main(["exam", "--methods", "salency"])
         2
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # LRP-ε on a terminal without Greek
-    try:
-        return _run(_parser().parse_args(argv))
-    except BrokenPipeError:
-        return 0
-    finally:
-        flush_output()
-
-
-def _run(args: argparse.Namespace) -> int:
-    try:
-        code: int = args.run(args)
-    except BrokenPipeError:
-        raise
-    except (ValueError, OSError, MemoryError) as error:
-        message = " ".join(str(error).split()) or "not enough memory"
-        say(f"captum-ext {args.command}: error: {message}", error=True)
-        return BAD_INPUT
-    return code
+    with lasting_streams():
+        args = _parser().parse_args(argv)
+        try:
+            code: int = args.run(args)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            print(f"captum-ext {args.command}: interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except BaseException as error:
+            # A model or method may raise anything, and even exit().
+            if sys.flags.dev_mode and not isinstance(error, ValueError | OSError | MemoryError):
+                raise
+            print(f"captum-ext {args.command}: error: {reason_of(error)}", file=sys.stderr)
+            return BAD_INPUT
+        return code
 
 
 def _parser() -> argparse.ArgumentParser:

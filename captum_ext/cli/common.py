@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captum_ext.value_checks import one_line
+
 if TYPE_CHECKING:
     from captum_ext.spec import MethodSpec
 
+#: Some of what was asked for failed, and some did not.
+FAILED_IN_PART = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -40,6 +43,20 @@ def chosen_methods(names: str) -> list[MethodSpec]:
     return list({spec.name: spec for spec in chosen}.values())
 
 
+def reason_of(error: BaseException) -> str:
+    """What went wrong, in one line; with the class of an error that says little without it.
+
+    Example:
+        >>> reason_of(ValueError("size must be 3")), reason_of(ZeroDivisionError("by zero"))
+        ('size must be 3', 'ZeroDivisionError: by zero')
+    """
+    message, name = one_line(error), type(error).__name__
+    if isinstance(error, MemoryError) and message == name:
+        return "not enough memory"
+    plain = isinstance(error, ValueError | TypeError | OSError | MemoryError)
+    return message if plain or message.startswith(name) else f"{name}: {message}"
+
+
 @contextmanager
 def bad_input() -> Iterator[None]:
     """On the command line, a wrong type is bad input like any other.
@@ -59,7 +76,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         ValueError: it names the folder.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"out {str(folder)!r} cannot be written: {there} is no such folder")
 
@@ -75,36 +92,8 @@ def writable(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise ValueError(f"out {str(folder)!r} cannot be written: {error.strerror}") from error
-
-
-def flush_output() -> None:
-    """Flushes what was printed; where its reader has left (`| head`), the rest goes nowhere.
-
-    Python flushes once more at its exit, and would tell of the reader.
-    """
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def say(text: str, *, error: bool = False) -> None:
-    """Prints a line, or does not where its reader has left: what is computed is kept all the same.
-
-    Args:
-        text: the line.
-        error: to the standard error stream.
-
-    Example:
-        >>> say("2 cells")
-        2 cells
-    """
-    try:
-        print(text, file=sys.stderr if error else sys.stdout)
-    except BrokenPipeError:
-        flush_output()
+        reason = error.strerror or one_line(error)
+        raise ValueError(f"out {str(folder)!r} cannot be written: {reason}") from error
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:

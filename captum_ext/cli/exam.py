@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: The model's weights take 2 GiB at this size.
 MAX_SIZE = 1024
+#: All images together take 1 GiB.
+MAX_PIXELS = 2**27
 
 
 def add_exam(commands: Any) -> None:
@@ -61,9 +63,8 @@ def add_exam(commands: Any) -> None:
 
 
 def _run_exam(args: argparse.Namespace) -> int:
-    check_int(args.images, "images", minimum=1)
-    if args.size > MAX_SIZE:
-        raise ValueError(f"size must be at most {MAX_SIZE}; got {args.size}")
+    check_int(args.size, "size", 3, MAX_SIZE)
+    check_int(args.images, "images", 1, MAX_PIXELS // args.size**2)
     natural_seed(args.seed)
     from captum_ext.exam import exam_images, grade
     from captum_ext.exam.report import figure, format_table, write_grades

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import argparse
 import ast
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captum_ext.choices import BASELINES, DEFAULT_METHOD, DEVICES, EMBEDDED, FITS, OUTPUTS
+from captum_ext.choices import (
+    BASELINES,
+    DEFAULT_METHOD,
+    EMBEDDED,
+    MAX_SIDE,
+    OUTPUTS,
+)
 from captum_ext.cli.common import (
     BAD_INPUT,
+    FAILED_IN_PART,
     INTERRUPTED,
     bad_input,
     check_writable,
     chosen_methods,
     natural_seed,
+    reason_of,
     settings_of,
     writable,
 )
-from captum_ext.results import aligned
-from captum_ext.value_checks import check_int
+from captum_ext.cli.model_options import add_model_options, load_chosen_model
+from captum_ext.cli.picture_report import PictureFolders, report_of
+from captum_ext.value_checks import check_int, check_number, printable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -30,6 +38,11 @@ if TYPE_CHECKING:
     from captum_ext.models import Classifier, TopClass
     from captum_ext.pictures import ExplainedPicture
     from captum_ext.spec import MethodSpec
+
+#: Of classes and passes.
+MOST = 10**9
+#: Of a whole number among the settings; a seed has 32 bits.
+MOST_SETTING = 2**32
 
 
 def add_explain(commands: Any) -> None:
@@ -41,26 +54,7 @@ def add_explain(commands: Any) -> None:
         metavar="IMAGE",
         help=f"files, folders, or photographs of scikit-image: {', '.join(EMBEDDED)}",
     )
-    model = explain.add_argument_group("the model")
-    model.add_argument(
-        "--model",
-        required=True,
-        help="a name of torchvision, timm (timm:NAME) or transformers (OWNER/NAME or a folder), or "
-        "package.module:factory",
-    )
-    model.add_argument(
-        "--weights",
-        default="DEFAULT",
-        help="DEFAULT (the library's own), a checkpoint's path, or none (random)",
-    )
-    model.add_argument("--mean", type=_numbers, help="of its training images, as 0.5,0.5,0.5")
-    model.add_argument("--std", type=_numbers, help="their standard deviation")
-    model.add_argument("--size", type=int, help="pixels of a side of the images it takes")
-    model.add_argument(
-        "--fit", default=FITS[0], choices=FITS, help="own: as its weights want it; squash: no crop"
-    )
-    model.add_argument("--class-names", metavar="FILE", help="JSON list, or a line each")
-    model.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICES)}, or cuda:1")
+    add_model_options(explain.add_argument_group("the model"))
     what = explain.add_argument_group("what is explained, and how")
     what.add_argument(
         "--method",
@@ -96,6 +90,12 @@ def add_explain(commands: Any) -> None:
         metavar="N",
         help="the most passes, forward and backward, that each method takes for a class",
     )
+    what.add_argument(
+        "--strict", action="store_true", help="a map that breaks its method's promise is an error"
+    )
+    what.add_argument(
+        "--no-checks", action="store_true", help="leave out the checks that take passes"
+    )
     what.add_argument("--seed", type=int, default=0, help="of the methods that draw")
     drawing = explain.add_argument_group("what it looks like")
     drawing.add_argument("--signed", action="store_true", help="red for the class, blue against it")
@@ -120,13 +120,10 @@ def run_explain(args: argparse.Namespace) -> int:
     from captum_ext.image_files import find_images
 
     images = find_images(args.images)
-    check_int(args.top, "top", minimum=1)
-    natural_seed(args.seed)
+    _check_numbers(args)
     check_writable(args.out)
     from tqdm.auto import tqdm
 
-    from captum_ext.models import load_model
-    from captum_ext.pictures import save_explanation
     from captum_ext.visualize import check_drawing
 
     specs = chosen_methods(args.method)
@@ -135,46 +132,90 @@ def run_explain(args: argparse.Namespace) -> int:
             spec.checked_budget(args.passes)
     check_drawing(alpha=args.alpha, cmap=args.cmap, outlier_perc=args.outliers)
     with bad_input():
-        model = load_model(
-            args.model,
-            args.weights,
-            mean=args.mean,
-            std=args.std,
-            size=args.size,
-            fit=args.fit,
-            class_names=args.class_names,
-            device=args.device,
-        )
+        model = load_chosen_model(args)
         request = _PictureRequest(args, model, specs)
-    done = maps = 0
-    folders = _Folders(args.out)
     with tqdm(total=len(images) * request.n_maps, unit="map", file=sys.stderr) as bar:
+        return _explain_all(images, request, bar)
+
+
+def _explain_all(images: Sequence[str | Path], request: _PictureRequest, bar: tqdm[Any]) -> int:
+    """Explains one picture after the other; whatever fails, the others go on."""
+    from captum_ext.pictures import PictureInterrupt
+
+    done = maps = failed = 0
+    stopped = ""
+    folders = PictureFolders(request.out)
+    for number, image in enumerate(images, start=1):
+        bar.set_description(f"picture {number}/{len(images)}, {printable(Path(image).name)}")
         try:
-            for number, image in enumerate(images, start=1):
-                bar.set_description(f"picture {number}/{len(images)}, {_shown(Path(image).name)}")
-                try:
-                    explained = request.explained(image, lambda *_: bar.update())
-                except (ValueError, TypeError, RuntimeError, MemoryError) as error:
-                    reason = " ".join(str(error).split()) or "not enough memory"
-                    if len(images) == 1:
-                        raise ValueError(reason) from error
-                    which = "" if reason.startswith("image ") else f"{_shown(image)}: "
-                    bar.write(f"skipped: {which}{reason}", file=sys.stderr)
-                    continue
-                folder = folders.of(image)
-                with writable(folder):
-                    save_explanation(
-                        explained, folder, settings=settings_of(args), **request.drawing
-                    )
-                _say(_report(explained, folder), bar)
-                done += 1
-                maps += sum(answer.attribution is not None for answer in explained.answers)
+            try:
+                explained = request.explained(image, lambda *_: bar.update())
+            except PictureInterrupt as interrupt:
+                explained = interrupt.explained
+                stopped = f", with {explained.n_maps} maps of the next"
+            folder = folders.of(image)
+            request.save(explained, folder)
+            bar.write(report_of(explained, folder), file=sys.stdout)
+            sys.stdout.flush()
+            if stopped:
+                raise KeyboardInterrupt
         except KeyboardInterrupt:
-            print(f"interrupted after {done} of {len(images)} pictures", file=sys.stderr)
+            bar.write(
+                f"interrupted after {done} of {len(images)} pictures{stopped}", file=sys.stderr
+            )
             return INTERRUPTED
-    if done < len(images):
-        print(f"{len(images) - done} of {len(images)} pictures were skipped", file=sys.stderr)
-    return 0 if maps else BAD_INPUT
+        except BaseException as error:
+            # Whatever a model, a method or a disk may raise, and be it exit().
+            reason = reason_of(error)
+            if len(images) == 1:
+                raise ValueError(reason) from error
+            which = "" if reason.startswith("image ") else f"{printable(image)}: "
+            bar.write(f"skipped: {which}{reason}", file=sys.stderr)
+            continue
+        done += 1
+        maps += explained.n_maps
+        failed += explained.n_failed
+    return _exit_code(len(images), done, maps, failed)
+
+
+def _exit_code(pictures: int, done: int, maps: int, failed: int) -> int:
+    """Tells what failed, and the shell that something did."""
+    if done < pictures:
+        print(f"{pictures - done} of {pictures} pictures were skipped", file=sys.stderr)
+    if failed:
+        print(f"{failed} of {maps + failed} maps failed", file=sys.stderr)
+    if not maps:
+        return BAD_INPUT
+    return FAILED_IN_PART if failed or done < pictures else 0
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """Refuses numbers that nothing could be made of, before anything is loaded.
+
+    Raises:
+        ValueError: it names the argument and its bounds.
+    """
+    check_int(args.top, "top", 1, MOST)
+    if args.size is not None:
+        check_int(args.size, "size", 1, MAX_SIDE)
+    if args.passes is not None:
+        check_int(args.passes, "passes", 1, MOST)
+    for name in ("mean", "std"):
+        for value in getattr(args, name) or ():
+            check_number(value, name, -MOST, MOST)
+    for name, value in args.set:
+        for each in _whole_numbers(value):
+            if abs(each) > MOST_SETTING:
+                raise ValueError(f"{name} must be at most {MOST_SETTING}; got {value}")
+    natural_seed(args.seed)
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, list | tuple | set):
+        for each in value:
+            yield from _whole_numbers(each)
 
 
 class _PictureRequest:
@@ -189,6 +230,8 @@ class _PictureRequest:
 
         self.model = model
         self.specs = specs
+        self.out: Path = args.out
+        self.settings = settings_of(args)
         self.drawing: dict[str, Any] = {
             "signed": args.signed,
             "alpha": args.alpha,
@@ -205,6 +248,8 @@ class _PictureRequest:
             "layer": layer_of(model, args.layer),
             "arguments": dict(args.set),
             "passes": args.passes,
+            "checks": not args.no_checks,
+            "strict": args.strict,
         }
         settings = self.request.pop("arguments")
         check_request(Request(settings=settings, **self.request), specs, model)
@@ -221,103 +266,16 @@ class _PictureRequest:
             self.model,
             read_image(image),
             self.specs,
-            name=_shown(image),
+            name=printable(image),
             on_start=on_start,
             **self.request,
         )
 
+    def save(self, explained: ExplainedPicture, folder: Path) -> None:
+        from captum_ext.pictures import save_explanation
 
-def _shown(name: str | Path) -> str:
-    """A file's name for the eye: it may hold bytes that are no UTF-8."""
-    return str(name).encode("utf-8", "backslashreplace").decode()
-
-
-def _say(text: str, bar: tqdm[Any]) -> None:
-    """Prints, as long as anybody reads."""
-    try:
-        bar.write(text, file=sys.stdout)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has left (`| head`); what is still to be explained goes to files.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-
-
-class _Folders:
-    """A folder for each picture, also where two have the same name."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self._taken: set[str] = set()
-
-    def of(self, image: str | Path) -> Path:
-        stem = name = Path(image).stem.strip(".") or "picture"
-        number = 2
-        while name.lower() in self._taken:
-            name, number = f"{stem}_{number}", number + 1
-        self._taken.add(name.lower())
-        return self.out / name
-
-
-def _report(explained: ExplainedPicture, folder: Path) -> str:
-    """What is printed of a picture: its classes, and what each map has cost."""
-    height, width = explained.picture.shape[1:]
-    classes = [
-        (
-            f"{about.index}",
-            about.label,
-            f"{about.logit:.2f}" if about.has_logit else "-",
-            f"{about.probability:.4f}",
-        )
-        for about in explained.classes
-    ]
-    answers = [
-        (
-            answer.method.title,
-            answer.about.label,
-            answer.output,
-            f"{answer.passes.forward}",
-            f"{answer.passes.backward}",
-            f"{answer.seconds:.1f}",
-        )
-        for answer in explained.answers
-        if answer.attribution is not None
-    ]
-    odd: dict[tuple[str, str], list[str]] = {}
-    for answer in explained.answers:
-        if answer.remark:
-            labels = odd.setdefault((answer.method.title, answer.remark), [])
-            labels.append(answer.about.label)
-    remarks = [
-        f"{title}{_of(labels) if len(labels) < len(classes) else ''}: {remark}"
-        for (title, remark), labels in odd.items()
-    ]
-    lines = [
-        f"{explained.name} ({width} x {height})",
-        *aligned(("class", "label", "logit", "probability"), classes, left=(1,)),
-        "",
-        *aligned(
-            ("method", "label", "explains", "forward", "backward", "seconds"),
-            answers,
-            left=(0, 1, 2),
-        ),
-        *remarks,
-        f"written to {folder}",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _of(labels: Sequence[str]) -> str:
-    return f" ({', '.join(labels)})"
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be numbers separated by commas; got {text!r}"
-        ) from None
+        with writable(folder):
+            save_explanation(explained, folder, settings=self.settings, **self.drawing)
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -326,5 +284,5 @@ def _assignment(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"must be as n_samples=200; got {text!r}")
     try:
         return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return name, value

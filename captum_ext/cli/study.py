@@ -13,8 +13,6 @@ from captum_ext.cli.common import (
     INTERRUPTED,
     bad_input,
     check_writable,
-    flush_output,
-    say,
     writable,
 )
 
@@ -121,19 +119,6 @@ def _run_study(args: argparse.Namespace) -> int:
         return _run(study, plan, cache, args)
 
 
-class _ErrorStream:
-    """The standard error stream, also where its reader has left: the study goes on."""
-
-    def write(self, text: str) -> None:
-        try:
-            sys.stderr.write(text)
-        except BrokenPipeError:
-            flush_output()
-
-    def __getattr__(self, name: str) -> Any:
-        return flush_output if name == "flush" else getattr(sys.stderr, name)
-
-
 def _run(study: Study, plan: Plan, cache: StudyCache, args: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
@@ -157,7 +142,7 @@ def _run(study: Study, plan: Plan, cache: StudyCache, args: argparse.Namespace) 
 
         def on_start(there: int) -> None:
             # Not before: a folder that is refused is one line.
-            bar = tqdm(total=study.n_cells, initial=there, unit="cell", file=_ErrorStream())
+            bar = tqdm(total=study.n_cells, initial=there, unit="cell", file=sys.stderr)
             bars.append(stack.enter_context(bar))
 
         def on_cell(result: CellResult) -> None:
@@ -177,15 +162,15 @@ def _run(study: Study, plan: Plan, cache: StudyCache, args: argparse.Namespace) 
         )
         # Others may have computed some, and equal cells are computed once.
         bars[0].update(study.n_cells - bars[0].n)
-    say(format_leaderboard(analyze(results)))
-    say(f"\nwritten to {args.out}: study.sqlite. To look at it: captum-ext report {args.out}")
+    print(format_leaderboard(analyze(results)))
+    print(f"\nwritten to {args.out}: study.sqlite. To look at it: captum-ext report {args.out}")
     if args.export is not None:
         _export(results, args)
     failed = int((results.cells["status"] == "failed").sum())
     if failed:
-        say(
+        print(
             f"{failed:,} of {study.n_cells:,} cells failed; --retry-failed tries them again",
-            error=True,
+            file=sys.stderr,
         )
     return ALL_FAILED if failed == study.n_cells else 0
 
@@ -201,9 +186,9 @@ def _say_how_many(study: Study, plan: Plan) -> None:
     grid = " x ".join(
         f"{len(each)} {name}{'s' if len(each) > 1 else ''}" for name, each in parts.items()
     )
-    say(f"{study.title}: {study.n_cells:,} cells ({grid})")
+    print(f"{study.title}: {study.n_cells:,} cells ({grid})")
     for note in plan.notes:
-        say(f"note: {note}", error=True)
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _say_what_it_costs(study: Study, plan: Plan, cache: StudyCache) -> None:
@@ -239,12 +224,12 @@ def _rehearse(study: Study, plan: Plan, cache: StudyCache) -> None:
 
 
 def _say_passes(estimate: Estimate) -> None:
-    say(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
+    print(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
 
 
 def _say_problems(problems: list[str]) -> None:
     for problem in problems:
-        say(f"note: in a rehearsal, {problem}", error=True)
+        print(f"note: in a rehearsal, {problem}", file=sys.stderr)
 
 
 def _export(results: StudyResults, args: argparse.Namespace) -> None:
@@ -253,7 +238,7 @@ def _export(results: StudyResults, args: argparse.Namespace) -> None:
     path = args.out / f"results.{args.export}"
     with writable(args.out):
         export(results, path, args.export)
-    say(f"written: {path}, {len(results.cells):,} rows")
+    print(f"written: {path}, {len(results.cells):,} rows")
 
 
 def run_report_command(args: argparse.Namespace) -> int:
@@ -265,5 +250,5 @@ def run_report_command(args: argparse.Namespace) -> int:
     results = read_results(args.folder)
     with writable(path.parent):
         write_report(results, path)
-    say(f"written: {path}")
+    print(f"written: {path}")
     return 0

@@ -10,6 +10,7 @@ from captum_ext.forward.batches import (
     as_channels_last,
     batch_size_or_default,
     default_batch_size,
+    in_standard_layout,
     rows_per_call,
 )
 from captum_ext.forward.evaluator import Evaluator, Perturb, Rows
@@ -35,6 +36,7 @@ __all__ = [
     "batch_size_or_default",
     "count_passes",
     "default_batch_size",
+    "in_standard_layout",
     "join",
     "predicted_target",
     "rows_per_call",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_ext.checks import check_int
+from captum_ext.checks import MOST_ROWS, check_int
 from captum_ext.layers import CONVOLUTIONS
 
 # The largest tensor of a pass should stay below this. On a CPU, glibc maps every allocation above
@@ -63,7 +63,7 @@ def batch_size_or_default(
     """``internal_batch_size``, checked, or what suits the inputs and the device."""
     if internal_batch_size is None:
         return default_batch_size(inputs, forward_func)
-    return check_int(internal_batch_size, "internal_batch_size", minimum=1)
+    return check_int(internal_batch_size, "internal_batch_size", 1, MOST_ROWS)
 
 
 def rows_per_call(perturbations_per_eval: int | None, n_examples: int) -> int | None:
@@ -75,12 +75,32 @@ def rows_per_call(perturbations_per_eval: int | None, n_examples: int) -> int | 
     """
     if perturbations_per_eval is None:
         return None
-    return n_examples * check_int(perturbations_per_eval, "perturbations_per_eval", minimum=1)
+    return n_examples * check_int(perturbations_per_eval, "perturbations_per_eval", 1, MOST_ROWS)
 
 
 def as_channels_last(tensor: Tensor) -> Tensor:
     """A 4-d tensor in the memory layout that convolutions prefer; any other as it is."""
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+def in_standard_layout(tensor: Tensor) -> Tensor:
+    """The tensor with its last dimension densest in memory, then the last but one, and so on.
+
+    Where a side is 1, ``contiguous()`` takes other strides for these, and a convolution that is
+    given gray images in such strides answers in channels_last.
+
+    Example:
+        >>> gray = torch.zeros(2, 4, 4, 1).movedim(-1, 1)
+        >>> gray.is_contiguous(), gray.stride(), in_standard_layout(gray).stride()
+        (True, (16, 1, 4, 1), (16, 16, 4, 1))
+    """
+    strides, step = [], 1
+    for side in reversed(tensor.shape):
+        strides.append(step)
+        step *= max(1, side)
+    if tensor.stride() == tuple(reversed(strides)):
+        return tensor
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def may_begin_linear(forward_func: Callable[..., Any]) -> bool:

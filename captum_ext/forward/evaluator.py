@@ -13,10 +13,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from captum_ext._captum import _run_forward
-from captum_ext.checks import as_tuple
+from captum_ext.checks import as_tuple, check_int, described
 from captum_ext.forward.batches import (
     as_channels_last,
     default_batch_size,
+    in_standard_layout,
     may_begin_linear,
     wider_batch_size,
 )
@@ -80,8 +81,8 @@ class Evaluator:
         description: str = "passes",
         name: str = "forward_func",
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1 or None; got {batch_size}")
+        if batch_size is not None:
+            check_int(batch_size, "batch_size", minimum=1)
         self.forward_func = forward_func
         self.target = target
         self.additional_forward_args = additional_forward_args
@@ -249,7 +250,7 @@ class Evaluator:
             else:
                 self._runs_channels_last = True
                 return output
-        return self._run(tuple(x.contiguous() for x in tensors), examples)
+        return self._run(tuple(in_standard_layout(x) for x in tensors), examples)
 
     def _by_shortcut(
         self, rows: tuple[Tensor | LazyRows, ...], described: list[LazyRows], examples: Tensor
@@ -293,8 +294,8 @@ class Evaluator:
         scores = self.scores(rows, examples)
         if scores.numel() != len(examples):
             raise ValueError(
-                f"target must select one output per example; {self.target!r} leaves the shape "
-                f"{tuple(scores.shape)} for a batch of {len(examples)}"
+                f"target must select one output per example; {described(self.target)} leaves the "
+                f"shape {tuple(scores.shape)} for a batch of {len(examples)}"
             )
         return scores.flatten()
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_ext.checks import described
+
 
 class Normalize(nn.Module):
     """``(x - mean) / std`` per channel, for ``[B, C, H, W]`` with ``mean, std [C]``.
@@ -25,7 +27,7 @@ class Normalize(nn.Module):
         for name, value in (("mean", mean), ("std", std)):
             column = torch.as_tensor(value, dtype=torch.get_default_dtype()).reshape(-1, 1, 1)
             if not torch.isfinite(column).all():
-                raise ValueError(f"{name} must be finite; got {value}")
+                raise ValueError(f"{name} must be finite; got {described(value)}")
             self.register_buffer(name, column.clone())
         if self.mean.shape != self.std.shape:
             raise ValueError(
@@ -33,7 +35,7 @@ class Normalize(nn.Module):
                 f"{self.mean.numel()} and {self.std.numel()}"
             )
         if not (self.std > 0).all():
-            raise ValueError(f"std must be positive; got {self.std.flatten().tolist()}")
+            raise ValueError(f"std must be positive; got {described(std)}")
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() < 3 or x.shape[-3] != self.mean.shape[0]:

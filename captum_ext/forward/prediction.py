@@ -16,7 +16,8 @@ def predicted_target(
     """The target where none is given: each example's highest output ``[B]``.
 
     Returns:
-        None where the model returns one score for each example.
+        None where the model returns one score for each example; without a run of the model, if it
+        says so itself (``gives_one_score``).
 
     Raises:
         ValueError: outputs of more than two dimensions.
@@ -27,6 +28,8 @@ def predicted_target(
         >>> predicted_target(nn.Identity(), (torch.tensor([[0.2, 0.8]]),))
         tensor([1])
     """
+    if getattr(model, "gives_one_score", False):
+        return None
     evaluator = Evaluator(model, additional_forward_args=additional_forward_args)
     outputs = evaluator(inputs, lambda examples, _: tuple(x[examples] for x in inputs), 1)[:, 0]
     if outputs.dim() == 1:

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from captum_ext.checks import check_number
 from captum_ext.metric_spec import MetricNeed, MetricSpec
+from captum_ext.metrics.measurement import metric
 from captum_ext.metrics.relevance import pixel_relevance
 
 
+@metric
 def shapley_agreement(
     forward_func: Any,
     inputs: Tensor,
@@ -37,8 +39,8 @@ def shapley_agreement(
         floor: magnitudes below count as zero, as a rounding error.
 
     Returns:
-        ``[B]``, in float64, from -1 to 1: 0 where the attributions are zero everywhere, NaN where
-        the Shapley values are so.
+        ``[B]``, in float64, from -1 to 1: 0 where the attributions are zero everywhere, NaN, with a
+        warning, where the Shapley values are so.
 
     Raises:
         TypeError, ValueError: attributions or Shapley values of a wrong type or shape, or not
@@ -67,7 +69,10 @@ def cosine(values: Tensor, exact: Tensor) -> float:
     length, exact = float(values.norm()), exact.double()
     if not exact.any():
         return math.nan
-    return float((values * exact).sum() / exact.norm()) / length if length > 0 else 0.0
+    if length == 0:
+        return 0.0
+    # Rounding may carry it a little beyond.
+    return min(1.0, max(-1.0, float((values * exact).sum() / exact.norm()) / length))
 
 
 METRIC = MetricSpec(

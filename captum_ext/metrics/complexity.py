@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from captum_ext.metric_spec import MetricSpec
+from captum_ext.metrics.measurement import metric, remark
 from captum_ext.metrics.relevance import pixel_relevance
 
 
+@metric
 def gini(
     forward_func: Any,
     inputs: Tensor,
@@ -48,10 +49,7 @@ def gini(
     nothing = ordered[:, -1] == 0
     if bool(nothing.any()):
         examples = nothing.nonzero().flatten().tolist()
-        warnings.warn(
-            f"attributions are zero everywhere for examples {examples}: their Gini index is 0",
-            stacklevel=2,
-        )
+        remark(f"attributions are zero everywhere for examples {examples}: their Gini index is 0")
     # A map that is zero everywhere is as even as one that is one everywhere. Relative to the
     # highest, sums of the largest and smallest values neither over- nor underflow.
     ordered = torch.where(nothing[:, None], 1, ordered / ordered[:, -1:])

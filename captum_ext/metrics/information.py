@@ -11,7 +11,7 @@ The call is that of all metrics, see :mod:`captum_ext.metrics.localization`.
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FunctionType, ModuleType
@@ -26,6 +26,7 @@ from torch.nn import functional
 from captum_ext.checks import check_choice, check_number, precise
 from captum_ext.forward import Evaluator
 from captum_ext.metric_spec import MetricNeed, MetricSpec
+from captum_ext.metrics.measurement import NotFiniteError, finite_or_nan, metric, remark
 from captum_ext.metrics.relevance import (
     check_model_call,
     of_example,
@@ -52,6 +53,7 @@ _PROBABILITIES: dict[str, ClassValues] = {
 }
 
 
+@metric
 def softmax_information_curve(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -70,7 +72,7 @@ def softmax_information_curve(
 
     What PAIR cannot measure is NaN, with a warning that says why: an image that the model is less
     sure of than ``min_pred_value``, or that blurring leaves as informative as it was or as good for
-    the model.
+    the model; and one for which the model gives NaN or infinite outputs.
 
     Args:
         forward_func: the model, which returns ``[B, classes]``.
@@ -112,6 +114,7 @@ def softmax_information_curve(
     return _information_curves(*call, values, *settings)
 
 
+@metric
 def accuracy_information_curve(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -147,7 +150,10 @@ def accuracy_information_curve(
 
 
 def _is_highest(outputs: Tensor) -> Tensor:
-    return functional.one_hot(outputs.argmax(1), outputs.shape[1])
+    highest = outputs.amax(1, keepdim=True).double()
+    right = functional.one_hot(outputs.argmax(1), outputs.shape[1])
+    # Among NaN or infinite outputs there is no highest one.
+    return torch.where(highest.isfinite(), right, math.nan)
 
 
 def _information_curves(
@@ -168,7 +174,7 @@ def _information_curves(
     check_number(mask_fraction, "mask_fraction", low=0, high=1)
     settings = (_check_thresholds(saliency_thresholds), min_pred_value, _MONOTONOUS, _POINTS)
     pixels = pixel_relevance(attributions, inputs)
-    warn_of_equal(pixels.flatten(1), stacklevel=3)
+    warn_of_equal(pixels.flatten(1))
     relevance = pixels.cpu().double().numpy()
     seed, reasons, results = seed_of(generator), {}, []
     target = target_or_predicted(forward_func, images, target, additional_forward_args)
@@ -183,11 +189,14 @@ def _information_curves(
             except pic.ComputePicMetricError as error:
                 reasons[example] = str(error)
                 results.append(None)
+            except NotFiniteError:
+                results.append(None)
     if reasons:
         why = "; ".join(f"example {example}: {reason}" for example, reason in reasons.items())
-        warnings.warn(f"no information curve (NaN) for some examples. {why}", stacklevel=3)
+        remark(f"no information curve (NaN) for some examples. {why}")
     like = torch.zeros(0, dtype=precise(attributions), device=attributions.device)
-    areas = like.new_tensor([np.nan if each is None else each.auc for each in results])
+    # Rounding may carry an area a little beyond 1.
+    areas = like.new_tensor([np.nan if each is None else min(each.auc, 1) for each in results])
     if not return_curves:
         return areas
     information = np.linspace(0, 1, _POINTS + 1)
@@ -237,7 +246,10 @@ def _prediction(
             raise ValueError(
                 f"forward_func must return [B, classes]; got shape {tuple(outputs.shape)}"
             )
-        return select_target(values(outputs), target).tolist()
+        predictions = finite_or_nan(select_target(values(outputs), target))
+        if bool(predictions.isnan().any()):
+            raise NotFiniteError("the model gave NaN or infinite outputs")
+        return predictions.tolist()
 
     return predict
 

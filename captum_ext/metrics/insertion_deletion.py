@@ -7,7 +7,7 @@ Source: Petsiuk et al., BMVC 2018 (arXiv 1806.07421).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from captum_ext.baselines import blur
 from captum_ext.checks import check_int
 from captum_ext.metric_spec import MetricNeed, MetricSpec
+from captum_ext.metrics.measurement import metric
 from captum_ext.metrics.removal import (
     INSERTION_BLUR,
     Run,
@@ -26,6 +27,7 @@ from captum_ext.metrics.removal import (
 from captum_ext.perturbation import Perturber, SolidColor, Transformed
 
 
+@metric
 def deletion(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -41,7 +43,8 @@ def deletion(
     """The area under the output as the most relevant pixels are deleted; low is good.
 
     Args:
-        step_size: pixels of a step; None takes as many as a row has.
+        step_size: pixels of a step; None takes as many as a row has. The last step takes what is
+            left, and counts as much as its part of the pixels.
         perturber: what they turn into; None takes black.
         return_curves: also give the curves ``[B, K]``, from nothing deleted to all.
         **settings: and everything else: see
@@ -49,7 +52,8 @@ def deletion(
             ``segments`` and ``ties``).
 
     Returns:
-        The area ``[B]`` (trapezoids, over a width of 1), and the curves on request.
+        The area ``[B]`` (trapezoids over the part of the pixels, from 0 to 1), and the curves on
+        request; NaN, with a warning, where the model gives NaN or infinite outputs.
 
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])
@@ -58,15 +62,15 @@ def deletion(
     """
     perturber = perturber or SolidColor(0.0)
     run = Run(forward_func, inputs, target, additional_forward_args, perturber, **settings)
-    curves = run.outputs(
-        [
-            removal([relevance.argsort(stable=True, descending=True)], cuts)
-            for relevance, cuts in _in_steps(attributions, run.images, step_size)
-        ]
-    )
-    return (_area(curves), curves) if return_curves else _area(curves)
+    relevances, _ = relevances_of(attributions, run.images, None)
+    cuts = _cuts(run.images, step_size)
+    orders = [relevance.argsort(stable=True, descending=True) for relevance in relevances]
+    curves = run.outputs([removal([order], cuts) for order in orders])
+    area = _area(curves, cuts)
+    return (area, curves) if return_curves else area
 
 
+@metric
 def insertion(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -95,32 +99,25 @@ def insertion(
     """
     perturber = perturber or Transformed(blur, sigma=INSERTION_BLUR)
     run = Run(forward_func, inputs, target, additional_forward_args, perturber, **settings)
+    relevances, _ = relevances_of(attributions, run.images, None)
+    cuts = _cuts(run.images, step_size)
     # To put in the most relevant first is to remove it last.
-    curves = run.outputs(
-        [
-            removal(
-                [relevance.argsort(stable=True, descending=True).flip(0)], len(relevance) - cuts
-            )
-            for relevance, cuts in _in_steps(attributions, run.images, step_size)
-        ]
-    )
-    return (_area(curves), curves) if return_curves else _area(curves)
+    orders = [relevance.argsort(stable=True, descending=True).flip(0) for relevance in relevances]
+    curves = run.outputs([removal([order], cuts[-1] - cuts) for order in orders])
+    area = _area(curves, cuts)
+    return (area, curves) if return_curves else area
 
 
-def _in_steps(
-    attributions: Any, images: Tensor, step_size: int | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each image the relevance of its pixels, and how many each step has reached."""
-    relevances, _ = relevances_of(attributions, images, None)
+def _cuts(images: Tensor, step_size: int | None) -> Tensor:
+    """How many pixels each step has reached, ``[K]``, from none to all."""
+    count = images.shape[2] * images.shape[3]
     size = images.shape[-1] if step_size is None else check_int(step_size, "step_size", minimum=1)
-    for relevance in relevances:
-        count = len(relevance)
-        cuts = torch.arange(0, count + size, size).clamp(max=count)
-        yield relevance, cuts
+    size = min(size, count)
+    return torch.arange(0, count + size, size).clamp(max=count)
 
 
-def _area(curves: Tensor) -> Tensor:
-    return torch.trapezoid(curves, dim=1) / (curves.shape[1] - 1)
+def _area(curves: Tensor, cuts: Tensor) -> Tensor:
+    return torch.trapezoid(curves, x=(cuts / cuts[-1]).to(curves), dim=1)
 
 
 METRICS = (

@@ -12,7 +12,6 @@ additional_forward_args, ...)``, so that a study can exchange them. These need n
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import Any
 
@@ -21,9 +20,11 @@ from torch import Tensor
 
 from captum_ext.checks import check_int, check_number
 from captum_ext.metric_spec import MetricNeed, MetricSpec
+from captum_ext.metrics.measurement import metric, remark
 from captum_ext.metrics.relevance import check_mask, pixel_relevance, warn_of_equal
 
 
+@metric
 def pointing_game(
     forward_func: Any,
     inputs: Tensor,
@@ -60,6 +61,7 @@ def pointing_game(
     return _part_of_highest(relevance, inside, k)
 
 
+@metric
 def relevance_mass(
     forward_func: Any,
     inputs: Tensor,
@@ -89,17 +91,17 @@ def relevance_mass(
     nothing = highest == 0
     if bool(nothing.any()):
         examples = nothing.flatten().nonzero().flatten().tolist()
-        warnings.warn(
+        remark(
             f"attributions hold no positive relevance for examples {examples}: their relevance "
-            "mass is 0",
-            stacklevel=2,
+            "mass is 0"
         )
     # Relative to the highest, sums of the largest and smallest values neither over- nor underflow.
     positive = positive / highest.masked_fill(nothing, 1)
     total = positive.sum(1).masked_fill(nothing.flatten(), 1)
-    return (positive * inside).sum(1) / total
+    return ((positive * inside).sum(1) / total).clamp(max=1)
 
 
+@metric
 def relevance_rank(
     forward_func: Any,
     inputs: Tensor,
@@ -126,6 +128,7 @@ def relevance_rank(
     return _part_of_highest(relevance, inside, inside.sum(1))
 
 
+@metric
 def top_k_intersection(
     forward_func: Any,
     inputs: Tensor,
@@ -183,12 +186,12 @@ def _how_many(k: Any, n_pixels: int) -> int:
 
 def _part_of_highest(relevance: Tensor, inside: Tensor, k: Tensor) -> Tensor:
     """Of each row's k highest ``[B]`` the part that is inside; ties for the last places share."""
-    warn_of_equal(relevance, stacklevel=3)
+    warn_of_equal(relevance)
     threshold = relevance.sort(1, descending=True).values.gather(1, k[:, None] - 1)
     above, tied = relevance > threshold, relevance == threshold
     places = (k - above.sum(1)).to(relevance.dtype)
     hits = (above & inside).sum(1) + places * (tied & inside).sum(1) / tied.sum(1)
-    return hits / k
+    return (hits / k).clamp(max=1)
 
 
 METRICS = (

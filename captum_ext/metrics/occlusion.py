@@ -25,6 +25,7 @@ from torch import Tensor
 
 from captum_ext.checks import check_choice, check_int
 from captum_ext.metric_spec import MetricNeed, MetricSpec
+from captum_ext.metrics.measurement import metric
 from captum_ext.metrics.removal import (
     TIES,
     OcclusionCurves,
@@ -38,6 +39,7 @@ from captum_ext.randomness import GeneratorLike
 from captum_ext.results import Direction
 
 
+@metric
 def occlusion_curves(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -75,7 +77,7 @@ def occlusion_curves(
         show_progress: a bar on stderr.
 
     Returns:
-        Curves ``[B, K]``.
+        Curves ``[B, K]``; NaN where the model gives NaN or infinite outputs.
 
     Raises:
         TypeError: an argument of a wrong type.
@@ -83,7 +85,8 @@ def occlusion_curves(
             pixels or segments.
 
     Warns:
-        UserWarning: attributions that are the same everywhere rank nothing.
+        AttributionWarning: attributions that are the same everywhere rank nothing; the model gives
+            NaN or infinite outputs.
 
     Example:
         >>> images = torch.tensor([[[[1.0, 2.0, 3.0]]]])
@@ -121,6 +124,7 @@ def occlusion_curves(
     return OcclusionCurves(least, torch.cat([least[:, :1], most, least[:, -1:]], dim=1))
 
 
+@metric
 def lif(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -154,6 +158,7 @@ def lif(
     return (curves.lif.mean(1), curves.lif) if return_curves else curves.lif.mean(1)
 
 
+@metric
 def mif(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -182,6 +187,7 @@ def mif(
     return (curves.mif.mean(1), curves.mif) if return_curves else curves.mif.mean(1)
 
 
+@metric
 def srg(
     forward_func: Callable[..., Any],
     inputs: Tensor,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
@@ -23,12 +22,10 @@ from torch import Tensor, nn
 from captum_ext.checks import check_choice, precise
 from captum_ext.forward import Evaluator
 from captum_ext.metric_spec import MetricNeed, MetricSpec
+from captum_ext.metrics.measurement import NotFiniteError, metric, remark
+from captum_ext.metrics.method_runs import Method, check_method, explanation
 from captum_ext.metrics.relevance import (
-    Method,
-    NotFiniteError,
-    check_method,
     check_model_call,
-    explanation,
     of_example,
     pixel_relevance,
     target_or_predicted,
@@ -39,6 +36,7 @@ from captum_ext.randomness import GeneratorLike, example_generator, global_seed,
 _WINDOW = 7
 
 
+@metric
 def parameter_randomization(
     forward_func: nn.Module,
     inputs: Tensor,
@@ -143,9 +141,9 @@ def parameter_randomization(
             ]
         )
     if lost:
-        warnings.warn(
-            f"no similarity (NaN) for examples {sorted(lost)}: their maps are not always finite",
-            stacklevel=2,
+        remark(
+            f"no similarity (NaN) for examples {sorted(lost)}: their maps, or outputs of the "
+            "model, are not always finite"
         )
     scores = torch.tensor(
         np.transpose(curves), dtype=precise(attributions), device=attributions.device
@@ -182,10 +180,7 @@ def _layers_from_output(model: nn.Module, image: Tensor, additional: Any, seed: 
     if not order:
         raise ValueError("forward_func must run modules that have parameters; it runs none")
     if idle:
-        warnings.warn(
-            f"layers that forward_func does not call are left as they are: {', '.join(idle)}",
-            stacklevel=3,
-        )
+        remark(f"layers that forward_func does not call are left as they are: {', '.join(idle)}")
     return [names[module] for module in order]
 
 
@@ -279,7 +274,9 @@ def _ssim(first: np.ndarray, second: np.ndarray) -> float:
     # Each by itself: what changes most when a layer is new is often the scale, which no one sees.
     # Above zero: of values on both sides of it SSIM, a product, takes two opposites for a likeness.
     scaled = [(each / (np.abs(each).max() or 1) + 1) / 2 for each in (first, second)]
-    return float(structural_similarity(*scaled, data_range=1, win_size=side - 1 + side % 2))
+    return min(
+        1.0, float(structural_similarity(*scaled, data_range=1, win_size=side - 1 + side % 2))
+    )
 
 
 def _spearman(first: np.ndarray, second: np.ndarray) -> float:
@@ -292,7 +289,8 @@ def _spearman_signed(first: np.ndarray, second: np.ndarray) -> float:
     lengths = [float(np.linalg.norm(each)) for each in ranks]
     if 0 in lengths:
         return float(lengths[0] == lengths[1])
-    return float(ranks[0] @ ranks[1]) / (lengths[0] * lengths[1])
+    # Rounding may carry it a little beyond.
+    return float(np.clip(ranks[0] @ ranks[1] / (lengths[0] * lengths[1]), -1, 1))
 
 
 _SIMILARITIES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {

@@ -1,16 +1,13 @@
-"""What metrics share: the relevance of a pixel, masks, and the method that is examined."""
+"""What metrics share: the relevance of a pixel, masks, and checks of a call."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeGuard
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
-from captum.attr import Attribution
 from torch import Tensor
 
-from captum_ext.asking import Request, run_method
 from captum_ext.checks import (
     as_tuple,
     check_differentiable,
@@ -19,17 +16,9 @@ from captum_ext.checks import (
     precise,
 )
 from captum_ext.forward import predicted_target
+from captum_ext.metrics.measurement import remark
 from captum_ext.randomness import global_seed
-from captum_ext.registry import as_spec
-from captum_ext.spec import MethodSpec
 from captum_ext.targets import check_images, plain_target
-
-#: A registered method's name, a spec, a class of Captum's, or a function that explains.
-Method = str | MethodSpec | type[Attribution] | Callable[..., Tensor]
-
-
-class NotFiniteError(ValueError):
-    """A method returned NaN or infinite values for this example; others may be valid."""
 
 
 def pixel_relevance(attributions: Any, inputs: Any, name: str = "attributions") -> Tensor:
@@ -53,15 +42,15 @@ def pixel_relevance(attributions: Any, inputs: Any, name: str = "attributions") 
         >>> pixel_relevance(torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1) + images, images)
         tensor([[[6., 6.]]])
     """
-    shape = _check_image_batch(inputs).shape
-    if not isinstance(attributions, Tensor):
-        raise TypeError(f"{name} must be a tensor; got {type(attributions).__name__}")
+    shape = image_batch(inputs).shape
+    _check_tensor(attributions, name)
     check_differentiable((attributions,), name)
     one_channel = (shape[0], 1, *shape[2:])
     if tuple(attributions.shape) not in (tuple(shape), one_channel):
+        shapes = " or ".join(map(str, dict.fromkeys((tuple(shape), one_channel))))
         raise ValueError(
-            f"{name} must have the shape of inputs, {tuple(shape)}, or {one_channel}; got "
-            f"{tuple(attributions.shape)}"
+            f"{name} must have the shape of inputs, {shapes}; got "
+            f"{tuple(attributions.shape)}{_advice(attributions, name, tuple(shape))}"
         )
     check_inputs(attributions, name)
     relevance = attributions.detach().to(precise(attributions)).sum(1)
@@ -70,14 +59,11 @@ def pixel_relevance(attributions: Any, inputs: Any, name: str = "attributions") 
     return relevance
 
 
-def warn_of_equal(relevances: Iterable[Tensor], stacklevel: int) -> None:
-    """Warns of examples whose relevances ``[P]`` are the same everywhere: they rank nothing."""
+def warn_of_equal(relevances: Iterable[Tensor]) -> None:
+    """Warn of examples whose relevances ``[P]`` are the same everywhere: they rank nothing."""
     equal = [number for number, each in enumerate(relevances) if bool((each == each[0]).all())]
     if equal:
-        warnings.warn(
-            f"attributions of examples {equal} are the same everywhere: they rank nothing",
-            stacklevel=stacklevel + 1,
-        )
+        remark(f"attributions of examples {equal} are the same everywhere: they rank nothing")
 
 
 def check_mask(mask: Any, inputs: Tensor) -> Tensor:
@@ -97,14 +83,14 @@ def check_mask(mask: Any, inputs: Tensor) -> Tensor:
         >>> check_mask(torch.tensor([[[1, 0]]]), torch.zeros(2, 3, 1, 2)).shape
         torch.Size([2, 1, 2])
     """
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"mask must be a tensor; got {type(mask).__name__}")
+    _check_tensor(mask, "mask")
     count, _, height, width = inputs.shape
     planes = mask.squeeze(1) if mask.dim() == 4 else mask
     if planes.dim() != 3 or len(planes) not in (1, count) or planes.shape[1:] != (height, width):
         raise ValueError(
             f"mask must have the shape {(count, 1, height, width)} or {(count, height, width)}, or "
             f"be one for all ({(1, height, width)}); got {tuple(mask.shape)}"
+            + ("; add a batch dimension: mask[None]" if mask.dim() == 2 else "")
         )
     if not bool(((planes == 0) | (planes == 1)).all()):
         raise ValueError("mask must be bool, or hold 0 and 1 only; got other values")
@@ -178,80 +164,48 @@ def of_example(example: int, target: Any, additional_forward_args: Any) -> tuple
     )
 
 
-def is_function(method: Any) -> TypeGuard[Callable[..., Tensor]]:
-    """Whether ``method`` is a function that explains, not the name of a method, class or spec."""
-    return callable(method) and not isinstance(method, type)
-
-
-def check_method(method: Any, forward_func: Any) -> None:
-    """Refuses what cannot explain ``forward_func``.
+def image_batch(inputs: Any) -> Tensor:
+    """``inputs``, or the only tensor of a tuple, known to be images.
 
     Raises:
-        TypeError: something else than a method; a function as the model of one that needs a module.
-        ValueError: an unknown name; a model without the layer that the method needs.
+        TypeError: not a tensor.
+        ValueError: not ``[B, C, H, W]``, empty, or not finite.
 
     Example:
-        >>> check_method("salience", torch.nn.Flatten())
+        >>> image_batch(torch.zeros(5, 5))
         Traceback (most recent call last):
         ...
-        ValueError: unknown method 'salience'; did you mean 'saliency'? ...
+        ValueError: inputs must be images [B, C, H, W]; got shape (5, 5); add the batch and ...
     """
-    if not is_function(method):
-        as_spec(method).make(forward_func)
+    images = inputs[0] if isinstance(inputs, tuple) and len(inputs) == 1 else inputs
+    _check_tensor(images, "inputs")
+    if images.dim() != 4:
+        raise ValueError(
+            f"inputs must be images [B, C, H, W]; got shape {tuple(images.shape)}"
+            f"{_advice(images, 'inputs')}"
+        )
+    check_inputs(images)
+    return images
 
 
-def explanation(
-    method: Method,
-    forward_func: Callable[..., Any],
-    inputs: Tensor,
-    target: Any,
-    additional_forward_args: Any,
-    seed: int,
-    arguments: Mapping[str, Any] | None,
-) -> Tensor:
-    """What ``method`` says about one example.
-
-    Examples are explained alone and from the same seed, because some of Captum's methods draw one
-    example's noise after the other's: what an example gets must not depend on its batch mates.
-
-    Args:
-        method: a function is called as ``method(forward_func, inputs, target)``.
-        forward_func: the model.
-        inputs: ``[1, C, H, W]``.
-        target, additional_forward_args: those of the example.
-        seed: of the method.
-        arguments: of the method's ``attribute()``.
-
-    Returns:
-        ``[1, C, H, W]`` or ``[1, 1, H, W]`` without graph.
-
-    Raises:
-        TypeError, ValueError: the method gives something else, or values that are not finite.
-
-    Example:
-        >>> explanation("saliency", torch.nn.Flatten(), torch.ones(1, 1, 1, 2), 1, None, 0, None)
-        tensor([[[[0., 1.]]]])
-    """
-    # Captum's metrics run under no_grad, where a function of the user's could take no gradient.
-    with torch.enable_grad(), global_seed(seed):
-        if is_function(method):
-            result = method(forward_func, inputs.clone(), target)
-        else:
-            settings = dict(arguments or {})
-            if additional_forward_args is not None:
-                settings["additional_forward_args"] = additional_forward_args
-            request = Request(target, settings=settings, seed=seed)
-            result, _ = run_method(as_spec(method), forward_func, inputs, request)  # type: ignore[arg-type]
-    if isinstance(result, Tensor) and not torch.isfinite(result).all():
-        raise NotFiniteError("the result of method must be finite; got NaN or infinite values")
-    pixel_relevance(result, inputs, "the result of method")
-    return result.detach()
+def _check_tensor(value: Any, name: str) -> None:
+    if not isinstance(value, Tensor):
+        advice = "; use torch.from_numpy" if type(value).__module__ == "numpy" else ""
+        raise TypeError(f"{name} must be a tensor; got {type(value).__name__}{advice}")
 
 
-def _check_image_batch(inputs: Any) -> Tensor:
-    if not isinstance(inputs, Tensor):
-        raise TypeError(f"inputs must be a tensor; got {type(inputs).__name__}")
-    check_inputs(inputs)
-    if inputs.dim() != 4:
-        raise ValueError(f"inputs must be images [B, C, H, W]; got shape {tuple(inputs.shape)}")
-    return inputs
+def _advice(value: Tensor, name: str, wanted: tuple[int, ...] | None = None) -> str:
+    """How a tensor might become ``[B, C, H, W]``; ``wanted`` is the shape of the inputs."""
+    shape = tuple(value.shape)
+    if len(shape) == 2:
+        return f"; add the batch and the channel dimension: {name}[None, None]"
+    if len(shape) == 3 and wanted is None:
+        return f"; add the batch dimension, {name}[None], or that of the channels, {name}[:, None]"
+    if wanted is not None and len(shape) == 3:
+        if shape == (wanted[0], *wanted[2:]):
+            return f"; add the channel dimension: {name}[:, None]"
+        if shape == wanted[1:]:
+            return f"; add the batch dimension: {name}[None]"
+    if wanted is not None and shape in ((wanted[0], *wanted[2:], c) for c in (1, wanted[1])):
+        return f"; put the channels first: {name}.movedim(-1, 1)"
+    return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,13 @@ from torch import Tensor
 from captum_ext.baselines import blur
 from captum_ext.checks import check_choice, check_differentiable, check_forward_func, precise
 from captum_ext.forward import Evaluator, rows_per_call
-from captum_ext.metrics.relevance import pixel_relevance, target_or_predicted, warn_of_equal
+from captum_ext.metrics.measurement import finite_or_nan, remark
+from captum_ext.metrics.relevance import (
+    image_batch,
+    pixel_relevance,
+    target_or_predicted,
+    warn_of_equal,
+)
 from captum_ext.perturbation import Perturber, Segments, SolidColor, Transformed
 from captum_ext.perturbation.rows import PerturbedExample, perturb_each
 from captum_ext.perturbation.segments.segments import check_segments
@@ -83,10 +88,9 @@ class OcclusionCurves(NamedTuple):
         flat = reach <= ROUNDING * torch.finfo(self.lif.dtype).eps * size
         if flat.any():
             examples = flat.nonzero().flatten().tolist()
-            warnings.warn(
+            remark(
                 f"the output of examples {examples} is the same with all removed: no normalized "
-                "curve",
-                stacklevel=3,
+                "curve (NaN)"
             )
         return OcclusionCurves(*(_normalized(curve, flat) for curve in self))
 
@@ -181,7 +185,7 @@ class Run:
         check_forward_func(forward_func)
         if not isinstance(perturber, Perturber):
             raise TypeError(f"perturber must be a Perturber; got {type(perturber).__name__}")
-        (self.images,) = check_images(inputs, target, additional_forward_args)
+        (self.images,) = check_images(image_batch(inputs), target, additional_forward_args)
         self.perturber = perturber
         self.seed = seed_of(generator)
         self.evaluator = Evaluator(
@@ -194,7 +198,10 @@ class Run:
         )
 
     def outputs(self, removals: Sequence[Removal]) -> Tensor:
-        """The outputs of all samples ``[B, N]``, means over the perturber's versions."""
+        """The outputs of all samples ``[B, N]``, means over the perturber's versions.
+
+        They are NaN where the model gives NaN or infinite outputs.
+        """
         n_samples, versions = len(removals[0].cuts), self.perturber.versions
         examples = [
             PerturbedExample(
@@ -212,7 +219,7 @@ class Run:
         with global_seed(self.seed):  # of a model that draws
             outputs = torch.stack(self.evaluator.each(self.images, perturb_each(examples), rows))
         # Areas and gains are small differences of outputs, for which half precision will not do.
-        outputs = outputs.to(precise(outputs))
+        outputs = finite_or_nan(outputs).to(precise(outputs))
         return outputs.reshape(len(examples), n_samples, versions).mean(2)
 
 
@@ -246,7 +253,7 @@ def relevances_of(
         relevances = [
             _check_scores(scores, own) for scores, own in zip(attributions, several, strict=True)
         ]
-    warn_of_equal(relevances, stacklevel=3)
+    warn_of_equal(relevances)
     return relevances, found
 
 

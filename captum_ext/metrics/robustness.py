@@ -1,7 +1,7 @@
 """Robustness: infidelity, and how much an explanation moves when its image hardly does.
 
-Both are Captum's (``captum.metrics``), of Yeh et al., NeurIPS 2019 (arXiv 1901.09392), with what
-images need; lower is better. The call is that of all metrics, see
+Both are of Yeh et al., NeurIPS 2019 (arXiv 1901.09392), as Captum has them (``captum.metrics``),
+with what images need; lower is better. The call is that of all metrics, see
 :mod:`captum_ext.metrics.localization`.
 
 Each example is examined alone, with the same random numbers as any other: what it gets does not
@@ -11,7 +11,6 @@ depend on its batch mates.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,25 +28,14 @@ from captum_ext.checks import (
 )
 from captum_ext.forward import Evaluator, default_batch_size
 from captum_ext.metric_spec import MetricNeed, MetricSpec
-from captum_ext.metrics.relevance import (
-    Method,
-    NotFiniteError,
-    check_method,
-    check_model_call,
-    explanation,
-    is_function,
-    of_example,
-    target_or_predicted,
-)
+from captum_ext.metrics.measurement import NotFiniteError, finite_or_nan, metric, remark
+from captum_ext.metrics.method_runs import Method, check_method, explanation, is_function
+from captum_ext.metrics.perturbations import Perturbation, noise, perturbed_by, squares
+from captum_ext.metrics.relevance import check_model_call, of_example, target_or_predicted
 from captum_ext.randomness import GeneratorLike, example_generator, global_seed, seed_of
 
-#: Captum's form: ``inputs [n, C, H, W]`` to the perturbations, and the perturbed inputs.
-Perturbation = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-# Yeh et al. remove squares of 1 to 10 of MNIST's 28 pixels.
-_LARGEST_SQUARE = 10 / 28
-
-
+@metric
 def infidelity(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -64,8 +52,9 @@ def infidelity(
 ) -> Tensor:
     """How badly the attributions foretell what a perturbation does to the output.
 
-    ``E_I (I . Phi - (f(x) - f(x - I)))^2``, by Captum's ``infidelity``. The two perturbations are
-    those that Yeh et al. take for images: which one fits depends on what the attributions mean.
+    ``E_I (I . Phi - (f(x) - f(x - I)))^2``, as Captum's ``infidelity`` has it. The two
+    perturbations are those that Yeh et al. take for images: which one fits depends on what the
+    attributions mean.
 
     * ``"square"``: a square, of a side of 1 pixel to 10/28 of the image's, takes the baseline's
       values, and ``I`` is 1 inside. For attributions that share out the output, as Integrated
@@ -92,7 +81,8 @@ def infidelity(
         generator: seed or torch.Generator.
 
     Returns:
-        ``[B]``, in squared units of the output.
+        ``[B]``, in squared units of the output, at least 0; NaN, with a warning, where the model
+        gives NaN or infinite outputs.
 
     Raises:
         TypeError, ValueError: an argument of a wrong type, shape or range.
@@ -118,36 +108,45 @@ def infidelity(
     share = share.expand_as(wide) * (share.shape[1] / wide.shape[1])
     seed = seed_of(generator)
     target = target_or_predicted(forward_func, images, target, additional_forward_args)
+    batch_size = min(count, default_batch_size((images,), forward_func))
 
     def of(example: int) -> Tensor:
         chosen, additional = of_example(example, target, additional_forward_args)
         evaluator = Evaluator(forward_func, chosen, additional)
         row = slice(example, example + 1)
-        perturb = perturbation
-        if perturb == "square":
-            perturb = _squares(starts[row], count, seed)
-        elif perturb == "noise":
-            perturb = _noise(noise_std, seed)
+        if callable(perturbation):
+            perturb = perturbation
+        elif perturbation == "square":
+            perturb = squares(starts[row], count, seed)
+        else:
+            perturb = noise(noise_std, seed)
 
-        def score(rows: Tensor) -> Tensor:
+        def scores_of(rows: Tensor) -> Tensor:
             only = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-            return evaluator.one_score_each((rows.to(images),), only).to(wide)
+            scores = evaluator.one_score_each((rows.to(images),), only)
+            return finite_or_nan(scores).cpu().double()
 
-        with global_seed(seed):
-            return captum.metrics.infidelity(
-                score,
-                perturb,
-                wide[row],
-                share[row],
-                n_perturb_samples=count,
-                max_examples_per_batch=min(count, default_batch_size((images,), forward_func)),
-                normalize=normalize,
-            )
+        # Relative to the largest, sums of the largest and smallest values neither over- nor
+        # underflow.
+        size = share[row].abs().amax()
+        unit = share[row] / size if size > 0 else share[row]
+        foretold, happened = [], []
+        with torch.no_grad(), global_seed(seed):
+            before = scores_of(wide[row])
+            for start in range(0, count, batch_size):
+                copies = wide[row].repeat_interleave(min(batch_size, count - start), dim=0)
+                change, perturbed = perturbed_by(perturb, copies)
+                foretold.append((unit * change).flatten(1).sum(1).cpu().double())
+                happened.append(before - scores_of(perturbed))
+        shares, costs = torch.cat(foretold), torch.cat(happened)
+        shares = _best_multiple(shares, costs) if normalize else shares * size.cpu()
+        return (shares - costs).square().mean()
 
-    scores = torch.cat([of(example) for example in range(len(images))])
+    scores = torch.stack([of(example) for example in range(len(images))])
     return scores.to(attributions.device, precise(attributions))
 
 
+@metric
 def max_sensitivity(
     forward_func: Callable[..., Any],
     inputs: Tensor,
@@ -183,7 +182,8 @@ def max_sensitivity(
         generator: seed or torch.Generator.
 
     Returns:
-        ``[B]``: 0 where the explanation stays; the change itself where it is zero at the image.
+        ``[B]``: 0 where the explanation stays; the change itself where it is zero at the image;
+        NaN, with a warning, where a map, or an output of the model, is not finite.
 
     Raises:
         TypeError, ValueError: an argument of a wrong type, shape or range; an unknown method.
@@ -209,7 +209,7 @@ def max_sensitivity(
             return sensitivity(example)
         except NotFiniteError as error:
             lost[example] = str(error)
-            return images.new_full((1,), math.nan)
+            return torch.full((1,), math.nan, dtype=torch.float64)
 
     def sensitivity(example: int) -> Tensor:
         own = of_example(example, target, additional_forward_args)
@@ -218,7 +218,8 @@ def max_sensitivity(
         def explain_one(given: Any) -> tuple[Tensor]:
             (image,) = as_tuple(given)
             result = explanation(explained_by, forward_func, image, *own, seed, arguments)
-            return (result.to(precise(result)).contiguous(),)
+            # Of small maps the norm, a sum of squares, would vanish in single precision.
+            return (result.cpu().double().contiguous(),)
 
         def neighbors(image: Tensor) -> Tensor:
             shift = torch.rand(image.shape, generator=stream, dtype=torch.float64) * 2 - 1
@@ -235,42 +236,17 @@ def max_sensitivity(
 
     scores = torch.cat([of(example) for example in range(len(images))])
     if lost:
-        warnings.warn(f"no sensitivity (NaN) for examples {sorted(lost)}: {lost}", stacklevel=2)
+        remark(f"no sensitivity (NaN) for examples {sorted(lost)}: {lost}")
     return scores.to(attributions.device, precise(attributions))
 
 
-def _squares(start: Tensor, count: int, seed: int) -> Perturbation:
-    """Squares of an image that take the values of ``start [1, C, H, W]``."""
-    height, width = start.shape[2:]
-    largest = max(1, round(_LARGEST_SQUARE * min(height, width)))
-    draws = torch.rand(count, 3, generator=example_generator(seed), dtype=torch.float64)
-    side = (1 + draws[:, 0] * largest).long()
-    top = (draws[:, 1] * (height - side + 1)).long()
-    left = (draws[:, 2] * (width - side + 1)).long()
-    rows, columns = torch.arange(height), torch.arange(width)
-    in_rows = (rows >= top[:, None]) & (rows < (top + side)[:, None])
-    in_columns = (columns >= left[:, None]) & (columns < (left + side)[:, None])
-    inside = (in_rows[:, :, None] & in_columns[:, None, :])[:, None].to(start.device)
-    squares = iter(inside)
-
-    def perturb(images: Tensor) -> tuple[Tensor, Tensor]:
-        taken = torch.stack([next(squares) for _ in images])
-        return taken.expand_as(images).to(images), torch.where(taken, start, images)
-
-    return perturb
-
-
-def _noise(std: float, seed: int) -> Perturbation:
-    stream = example_generator(seed)
-
-    def perturb(images: Tensor) -> tuple[Tensor, Tensor]:
-        # Image by image, so that the noise is the same whatever the size of a batch.
-        size = images.shape[1:]
-        draws = [torch.randn(size, generator=stream, dtype=torch.float64) for _ in images]
-        noise = std * torch.stack(draws).to(images)
-        return noise, images - noise
-
-    return perturb
+def _best_multiple(shares: Tensor, costs: Tensor) -> Tensor:
+    """``shares`` times the number that brings them nearest to ``costs``."""
+    largest = shares.abs().amax()
+    if largest == 0:
+        return shares
+    unit = shares / largest
+    return unit * ((unit * costs).sum() / unit.square().sum())
 
 
 METRICS = (

@@ -5,10 +5,11 @@ and how it sees a picture (:class:`Framing`).
 """
 
 from captum_ext.models.checkpoint import read_checkpoint
-from captum_ext.models.classifier import Classifier, Preprocessing, TopClass
+from captum_ext.models.classifier import Classifier, Preprocessing
 from captum_ext.models.device import DEVICES, choose_device
 from captum_ext.models.framing import Framing
 from captum_ext.models.loading import FITS, load_model
+from captum_ext.models.top_class import TopClass
 
 __all__ = [
     "DEVICES",

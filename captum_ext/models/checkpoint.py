@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,24 +15,35 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: Where training scripts put the model's tensors.
-NESTS = ("state_dict", "model_state_dict", "model", "net")
-#: What wrappers put before the names of a model's tensors.
-PREFIXES = ("module.", "_orig_mod.", "model.")
+from captum_ext.checks import printable
+from captum_ext.models.state_dicts import (
+    chosen_state,
+    core,
+    file_and_key,
+    flat_averages,
+    several_sets,
+)
+
+logger = logging.getLogger(__name__)
+
 #: Names that an error tells, of those that do not fit.
 MOST_NAMES = 3
+#: Tensors of layers and wrappers that have no say in evaluation mode.
+COUNTERS = ("num_batches_tracked", "n_averaged")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint, by name.
 
     Args:
-        path: of a state dict, or of a dict that has one under a name of :data:`NESTS`; a
-            ``.safetensors`` file does as well, where that package is installed.
+        path: of a state dict, or of a dict that has one under a name of
+            :data:`captum_ext.models.state_dicts.NESTS`; a ``.safetensors`` file does as well, where
+            that package is installed. ``"model.pt#state_dict_ema"`` chooses one of several.
 
     Raises:
         ValueError: no such file; one that is no checkpoint; one that holds code, which is never
-            run.
+            run; one with several sets of weights, as averages (EMA) beside plain ones, none of
+            which is chosen; tensors that are sparse, quantized, or without numbers (meta).
 
     Example:
         >>> import tempfile
@@ -38,17 +52,63 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         ...     list(read_checkpoint(f"{folder}/model.pt"))
         ['weight', 'bias']
     """
-    path = Path(path)
-    if not path.is_file():
-        found = "it is a folder" if path.is_dir() else "there is none"
-        raise ValueError(f"weights {str(path)!r} must be a file; {found}")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+    path, key = file_and_key(path)
+    if not os.path.isfile(path):
+        there = "it is no regular file" if os.path.exists(path) else "there is none"
+        there = "it is a folder" if os.path.isdir(path) else there
+        raise ValueError(f"weights {str(path)!r} must be a file; {there}")
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_torch
+    state = chosen_state(read(path), key, path)
+    _check_kinds(state, path)
+    return state
+
+
+def load_checkpoint(
+    make: Callable[[int | None], nn.Module], path: str | Path
+) -> tuple[nn.Module, int | None]:
+    """A model with a checkpoint's tensors, and its number of classes, where it is not the usual.
+
+    Args:
+        make: makes the model, with a number of classes, or with its own where that is None.
+        path: see :func:`read_checkpoint`. Names of tensors may hold those of wrappers, as
+            ``module.`` and ``_orig_mod.``, that the model's lack, and the other way round.
+
+    Raises:
+        ValueError: as :func:`read_checkpoint`, and a checkpoint that does not fit; the error names
+            tensors that are missing, too many, of another shape or kind, or not finite.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save(nn.Linear(1, 7).state_dict(), f"{folder}/model.pt")
+        ...     load_checkpoint(lambda n: nn.Linear(1, n or 1000), f"{folder}/model.pt")
+        (Linear(in_features=1, out_features=7, bias=True), 7)
+    """
+    read = read_checkpoint(path)
+    file = file_and_key(path)[0]
+    model = make(None)
+    state = _with_names_of(model, read, file)
+    n_classes = _n_classes(state, model)
+    if n_classes is not None:
+        model = make(n_classes)
+    problem = _misfit(state, model)
+    if problem:
+        sets = flat_averages(list(read), set(model.state_dict()))
+        if sets:
+            raise several_sets(file, sets)
+        raise ValueError(f"weights {str(file)!r} do not fit {type(model).__name__}: {problem}")
+    model.load_state_dict(state, strict=False)
+    return model, n_classes
+
+
+def _read_torch(path: Path) -> Any:
+    if not path.stat().st_size:
+        raise ValueError(f"weights {str(path)!r} must hold tensors; the file is empty")
     try:
         with warnings.catch_warnings():
             # Of what torch warns of, it either makes nothing, or an error.
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise ValueError(
             f"weights {str(path)!r} cannot be read: it is no checkpoint, or one that holds more "
@@ -60,40 +120,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(
             f"weights {str(path)!r} cannot be read as a checkpoint: {_line(error)}"
         ) from error
-    return _state(content, path)
-
-
-def load_checkpoint(
-    make: Callable[[int | None], nn.Module], path: str | Path
-) -> tuple[nn.Module, int | None]:
-    """A model with a checkpoint's tensors, and its number of classes, where it is not the usual.
-
-    Args:
-        make: makes the model, with a number of classes, or with its own where that is None.
-        path: see :func:`read_checkpoint`.
-
-    Raises:
-        ValueError: as :func:`read_checkpoint`, and a checkpoint that does not fit; the error names
-            tensors that are missing, too many, or of another shape.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     torch.save(nn.Linear(1, 7).state_dict(), f"{folder}/model.pt")
-        ...     load_checkpoint(lambda n: nn.Linear(1, n or 1000), f"{folder}/model.pt")
-        (Linear(in_features=1, out_features=7, bias=True), 7)
-    """
-    state = read_checkpoint(path)
-    model = make(None)
-    state = _without_prefix(state, model)
-    n_classes = _n_classes(state, model)
-    if n_classes is not None:
-        model = make(n_classes)
-    problem = _misfit(state, model)
-    if problem:
-        raise ValueError(f"weights {str(path)!r} do not fit {type(model).__name__}: {problem}")
-    model.load_state_dict(state)
-    return model, n_classes
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -112,32 +138,44 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _state(content: Any, path: Path) -> dict[str, Tensor]:
-    candidates = [content]
-    if isinstance(content, Mapping):
-        candidates = [content[name] for name in NESTS if name in content] + candidates
-    for candidate in candidates:
-        if (
-            isinstance(candidate, Mapping)
-            and candidate
-            and all(isinstance(value, Tensor) for value in candidate.values())
-        ):
-            return {str(name): value for name, value in candidate.items()}
-    raise ValueError(
-        f"weights {str(path)!r} must hold a state dict, alone or as one of {', '.join(NESTS)}; got "
-        f"{type(content).__name__}"
+def _check_kinds(state: Mapping[str, Tensor], path: Path) -> None:
+    kinds = (
+        ("on the device meta, without numbers", lambda value: value.is_meta),
+        ("quantized", lambda value: value.is_quantized),
+        ("sparse", lambda value: value.layout != torch.strided),
     )
+    for kind, is_of in kinds:
+        names = [name for name, value in state.items() if is_of(value)]
+        if names:
+            raise ValueError(
+                f"weights {str(path)!r} must be dense tensors of numbers; {kind}: {_some(names)}"
+            )
 
 
-def _without_prefix(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Without what wrappers put before every name, where the model's names lack it."""
-    own = set(model.state_dict())
-    while not own & set(state):
-        common = [each for each in PREFIXES if all(name.startswith(each) for name in state)]
-        if not common:
-            break
-        state = {name.removeprefix(common[0]): value for name, value in state.items()}
-    return state
+def _with_names_of(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """By the model's names, where the names of wrappers are all that differs; with its counters."""
+    own = model.state_dict()
+    homes = _by_core(name for name in own if name not in state)
+    strangers = _by_core(name for name in state if name not in own)
+    new = {strangers[each]: homes[each] for each in strangers if each in homes}
+    if new:
+        old, name = next(iter(new.items()))
+        more = f", and {len(new) - 1} more likewise" if len(new) > 1 else ""
+        logger.info("weights %r: %s is taken as %s%s", str(path), old, name, more)
+    renamed = {new.get(name, name): value for name, value in state.items()}
+    counters = {name: value for name, value in own.items() if name.split(".")[-1] in COUNTERS}
+    return counters | {
+        name: value
+        for name, value in renamed.items()
+        if name in own or name.split(".")[-1] not in COUNTERS
+    }
+
+
+def _by_core(names: Iterable[str]) -> dict[str, str]:
+    """Names by what they are without those of wrappers, where that is one name's alone."""
+    listed = [(core(name), name) for name in names]
+    counts = Counter(each for each, _ in listed)
+    return {each: name for each, name in listed if counts[each] == 1}
 
 
 def _n_classes(state: dict[str, Tensor], model: nn.Module) -> int | None:
@@ -153,16 +191,45 @@ def _n_classes(state: dict[str, Tensor], model: nn.Module) -> int | None:
 
 
 def _misfit(state: dict[str, Tensor], model: nn.Module) -> str:
-    own = model.state_dict()
+    """What keeps a checkpoint from fitting a model; empty where nothing does."""
+    own = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    both = [(name, state[name], value) for name, value in own.items() if name in state]
     missing = [name for name in own if name not in state]
     extra = [name for name in state if name not in own]
     shapes = [
-        f"{name} {list(state[name].shape)} instead of {list(value.shape)}"
-        for name, value in own.items()
-        if name in state and state[name].shape != value.shape
+        f"{name} {list(found.shape)} instead of {list(value.shape)}"
+        for name, found, value in both
+        if found.shape != value.shape
     ]
-    found = (("it lacks", missing), ("it has also", extra), ("it has", shapes))
-    return "; ".join(f"{what} {_some(names)}" for what, names in found if names)
+    kinds = [
+        f"{name} in {_dtype(found)} instead of {_dtype(value)}"
+        for name, found, value in both
+        if _loses(found, value)
+    ]
+    learned = dict(model.named_parameters())
+    broken = [name for name, found, _ in both if not _is_sound(found, name in learned)]
+    problems = {"it lacks": missing, "it has also": extra, "it has": shapes + kinds}
+    problems["it has numbers that are not finite in"] = broken
+    return "; ".join(f"{what} {_some(names)}" for what, names in problems.items() if names)
+
+
+def _loses(found: Tensor, value: Tensor) -> bool:
+    """Whether numbers would mean something else as those of the model."""
+    if found.is_complex() or not value.is_floating_point():
+        return found.is_complex() and not value.is_complex()
+    # Whole numbers in place of floats are codes, whose scale is elsewhere.
+    return not found.is_floating_point()
+
+
+def _is_sound(value: Tensor, learned: bool) -> bool:
+    """Whether there is no NaN, nor, among what is learned, an infinity (masks have some)."""
+    if value.is_floating_point() and value.element_size() == 1:
+        value = value.float()
+    return not bool(value.isnan().any()) and not (learned and bool(value.isinf().any()))
+
+
+def _dtype(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
 
 
 def _some(names: list[str]) -> str:
@@ -171,5 +238,5 @@ def _some(names: list[str]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    reason = " ".join(str(error).split())[:200]
+    reason = printable(" ".join(str(error).split())[:200])
     return f"{type(error).__name__}{reason and ': '}{reason}"

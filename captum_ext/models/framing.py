@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from captum_ext.checks import check_choice, check_int
+from captum_ext.choices import MAX_SIDE
 
 #: How pixels are found between pixels; ``"lanczos"``, which torch lacks, is taken as bicubic.
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 #: Of a picture that is resized before it is cut.
-MAX_PIXELS = 2**24
+MAX_PIXELS = MAX_SIDE**2
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Framing:
         interpolation: one of :data:`INTERPOLATIONS`.
 
     Raises:
-        ValueError: a size that is no size, an unknown interpolation.
+        ValueError: a side that is not from 1 to :data:`captum_ext.choices.MAX_SIDE` pixels, an
+            unknown interpolation.
 
     Example:
         >>> view = Framing(size=(4, 4), resize=4)
@@ -43,7 +45,7 @@ class Framing:
     def __post_init__(self) -> None:
         for name, value in (("size", self.size), ("resize", self.resize)):
             for side in value if isinstance(value, tuple) else (value,):
-                check_int(side, name, minimum=1)
+                check_int(side, name, 1, MAX_SIDE)
         check_choice(self.interpolation, "interpolation", INTERPOLATIONS)
 
     @classmethod

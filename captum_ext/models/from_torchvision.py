@@ -61,7 +61,8 @@ def from_torchvision(name: str, weights: str) -> LibraryModel:
         resize[0] if len(resize) == 1 else as_pair(resize),
         known_interpolation(wanted.interpolation.value),
     )
-    return LibraryModel(network, Preprocessing(tuple(wanted.mean), tuple(wanted.std), view), names)
+    preprocessing = Preprocessing(tuple(wanted.mean), tuple(wanted.std), view)
+    return LibraryModel(network, preprocessing, names, "softmax")
 
 
 def _models() -> ModuleType:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
+from captum_ext.choices import OUTPUT_KINDS
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Preprocessing
 from captum_ext.models.framing import Framing
@@ -36,6 +37,12 @@ CONVNEXT_WHOLE = 384
 LEVIT_PART = 224 / 256
 #: Pillow's numbers of interpolations.
 INTERPOLATION_OF = {0: "nearest", 1: "lanczos", 3: "bicubic"}
+#: The kind of outputs that a configuration's ``problem_type`` means.
+OUTPUTS_OF_PROBLEM = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+    "regression": "scores",
+}
 #: By how much what is made of a picture may differ from what its processor makes, in the mean.
 ROUNDING = 0.01
 
@@ -100,7 +107,8 @@ def from_transformers(name: str, weights: str) -> LibraryModel:
             f"{type(processor).__name__} of {name} does more to a picture than to resize, cut and "
             "normalize it; give the model itself in place of its name, with its mean, std and size"
         )
-    return LibraryModel(logits, preprocessing, label_names(network) if names else None)
+    labels = label_names(network) if names else None
+    return LibraryModel(logits, preprocessing, labels, kind_of_outputs(network))
 
 
 def preprocessing_of_processor(wanted: Mapping[str, Any]) -> Preprocessing:
@@ -170,6 +178,12 @@ def label_names(network: nn.Module) -> list[str] | None:
     names = [named[index] for index in sorted(named)]
     placeholders = [f"LABEL_{index}" for index in range(len(names))]
     return names if names and names != placeholders else None
+
+
+def kind_of_outputs(network: nn.Module) -> str:
+    """The kind of outputs that the configuration of a model of transformers tells."""
+    problem = getattr(getattr(network, "config", None), "problem_type", None)
+    return OUTPUTS_OF_PROBLEM.get(problem or "", OUTPUT_KINDS[0])
 
 
 def is_of_transformers(network: nn.Module) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,8 +16,10 @@ from urllib.request import getproxies
 from torch import nn
 
 from captum_ext.checks import one_line
+from captum_ext.choices import OUTPUT_KINDS
 from captum_ext.models.classifier import Preprocessing
 from captum_ext.models.framing import INTERPOLATIONS
+from captum_ext.models.state_dicts import file_and_key
 from captum_ext.randomness import global_seed
 
 #: Words for weights beside files and names that a library knows.
@@ -35,14 +37,16 @@ class LibraryModel:
     """A model as its library has it.
 
     Attributes:
-        network: takes normalized images, gives logits ``[B, classes]``.
+        network: takes normalized images, gives ``[B, classes]``.
         preprocessing: what it wants of a picture.
         class_names: where they are known.
+        outputs: their kind, one of :data:`captum_ext.choices.OUTPUT_KINDS`.
     """
 
     network: nn.Module
     preprocessing: Preprocessing
     class_names: Sequence[str] | None = None
+    outputs: str = OUTPUT_KINDS[0]
 
 
 def untrained(make: Callable[[], nn.Module]) -> nn.Module:
@@ -57,7 +61,7 @@ def existing_file(weights: str, names: Iterable[str] = ()) -> str:
     Raises:
         ValueError: there is nothing; ``names`` are told.
     """
-    if Path(weights).exists():
+    if os.path.exists(file_and_key(weights)[0]):
         return weights
     others = "".join(f"{name}, " for name in names if name != DEFAULT)
     raise ValueError(

@@ -13,15 +13,20 @@ import torch
 from torch import nn
 
 from captum_ext.baselines import IMAGENET_MEAN, IMAGENET_STD
-from captum_ext.checks import check_choice, check_int, check_number
-from captum_ext.choices import FITS
+from captum_ext.checks import check_choice, check_int, check_number, printable
+from captum_ext.choices import FITS, MAX_SIDE, OUTPUT_KINDS
 from captum_ext.forward import Preprocessed
 from captum_ext.models.checkpoint import load_checkpoint
 from captum_ext.models.classifier import Classifier, Preprocessing
 from captum_ext.models.device import choose_device
 from captum_ext.models.framing import Framing
 from captum_ext.models.from_timm import is_of_timm, timm_preprocessing
-from captum_ext.models.from_transformers import Logits, is_of_transformers, label_names
+from captum_ext.models.from_transformers import (
+    Logits,
+    is_of_transformers,
+    kind_of_outputs,
+    label_names,
+)
 from captum_ext.models.libraries import LIBRARIES, find
 from captum_ext.models.library_model import DEFAULT, NONE, USUAL_SIDE, LibraryModel, untrained
 from captum_ext.object_path import import_object, is_object_path
@@ -36,6 +41,7 @@ def load_model(
     size: int | tuple[int, int] | None = None,
     fit: str = "own",
     class_names: Sequence[str] | str | Path | None = None,
+    outputs: str = OUTPUT_KINDS[0],
     device: str | torch.device | None = "auto",
 ) -> Classifier:
     """A classifier that takes RGB in [0, 1], in evaluation mode, with its class names.
@@ -49,7 +55,8 @@ def load_model(
         weights: ``"DEFAULT"``: the library's own, which it downloads where they are not there, and
             a factory's model as it is; a name that torchvision knows; ``"none"``: random ones, the
             same each time; or the path of a checkpoint, a file of tensors by name. How many
-            classes there are, the checkpoint says.
+            classes there are, the checkpoint says. Of several sets of weights in it, as averages
+            (EMA) beside plain ones, ``"model.pt#state_dict_ema"`` chooses one.
         mean: of the training images, per channel in [0, 1]; None: as the library says, else
             ImageNet's.
         std: their standard deviation.
@@ -57,6 +64,13 @@ def load_model(
             says, else 224.
         fit: one of :data:`FITS`.
         class_names: names, or a JSON or text file of them (a line each), in place of the library's.
+            Two for a binary model of one output, which is that of the second.
+        outputs: what they are. ``"softmax"``: logits of classes that compete; ``"sigmoid"``: logits
+            of independent labels, or the one of a binary model; ``"probabilities"``: already; or
+            ``"scores"``: neither, as of a regression. ``"auto"``: what the library says (Hugging
+            Face's ``problem_type``), else what each picture's outputs look like: in [0, 1] they are
+            probabilities, unless a layer gives them without an activation, else ``"softmax"``.
+            Sigmoid's logits look like softmax's: say ``"sigmoid"``.
         device: see :func:`captum_ext.models.choose_device`.
 
     Raises:
@@ -68,8 +82,13 @@ def load_model(
         >>> model = load_model(lambda: nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), size=4)
         >>> model(torch.rand(1, 3, 4, 4)).shape, model.view.size
         (torch.Size([1, 2]), (4, 4))
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
+        >>> model = load_model(network, size=4, class_names=["no", "yes"], outputs="sigmoid")
+        >>> model.index_of("yes")
+        0
     """
     check_choice(fit, "fit", FITS)
+    check_choice(outputs, "outputs", OUTPUT_KINDS)
     where = choose_device(device)
     weights = str(weights)
     names = None if class_names is None else _read_names(class_names)
@@ -77,7 +96,8 @@ def load_model(
         found, name = find(model, weights), model
     else:
         made = _made(model, weights)
-        changed = fit != FITS[0] or any(each is not None for each in (mean, std, size, names))
+        told = fit != FITS[0] or outputs != OUTPUT_KINDS[0]
+        changed = told or any(each is not None for each in (mean, std, size, names))
         if isinstance(made, Classifier) and not changed:
             return made.to(where).eval()
         found, name = _described(made), _name_of(model)
@@ -86,6 +106,7 @@ def load_model(
         _adjusted(found.preprocessing, mean, std, size, fit),
         found.class_names if names is None else names,
         name,
+        found.outputs if outputs == OUTPUT_KINDS[0] else outputs,
     )
     return classifier.to(where).eval()
 
@@ -125,7 +146,9 @@ def _made(model: Any, weights: str) -> nn.Module:
     def make(n_classes: int | None) -> nn.Module:
         try:
             made = factory(num_classes=n_classes) if n_classes and takes else factory()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a factory may exit()
             raise ValueError(f"model {name!r} cannot be made: {_line(error)}") from error
         if not isinstance(made, nn.Module):
             raise TypeError(
@@ -148,13 +171,14 @@ def _described(network: nn.Module) -> LibraryModel:
         mean, std = normalize.mean.flatten().tolist(), normalize.std.flatten().tolist()
         if isinstance(network, Classifier):
             preprocessing = Preprocessing(tuple(mean), tuple(std), network.view)
-            return LibraryModel(network.model, preprocessing, network.class_names)
+            return LibraryModel(network.model, preprocessing, network.class_names, network.outputs)
         return LibraryModel(network.model, Preprocessing(tuple(mean), tuple(std), view))
     if is_of_timm(network):
         return LibraryModel(network, timm_preprocessing(network))
     preprocessing = Preprocessing(IMAGENET_MEAN, IMAGENET_STD, view)
     if is_of_transformers(network):
-        return LibraryModel(Logits(network), preprocessing, label_names(network))
+        kind = kind_of_outputs(network)
+        return LibraryModel(Logits(network), preprocessing, label_names(network), kind)
     return LibraryModel(network, preprocessing)
 
 
@@ -170,7 +194,7 @@ def _adjusted(
         sides = size if isinstance(size, tuple) else (size, size)
         if len(sides) != 2:
             raise ValueError(f"size must be a side or (height, width); got {size}")
-        height, width = (check_int(side, "size", minimum=1) for side in sides)
+        height, width = (check_int(side, "size", 1, MAX_SIDE) for side in sides)
         resize = height if height == width else (height, width)
         view = replace(view, size=(height, width), resize=resize)
     if fit == "squash":
@@ -227,4 +251,4 @@ def _name_of(model: Any) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{type(error).__name__}: {printable(' '.join(str(error).split()))}"

@@ -54,6 +54,7 @@ from captum_ext.perturbation.segments.segmenters import (
     SkimageSegments,
 )
 from captum_ext.perturbation.segments.segments import Segments
+from captum_ext.perturbation.segments.segments_or_grid import SegmentsOrGrid
 
 __all__ = [
     "Attributer",
@@ -83,6 +84,7 @@ __all__ = [
     "Sampler",
     "Segmenter",
     "Segments",
+    "SegmentsOrGrid",
     "ShapSampler",
     "SingleFeatureSampler",
     "SkimageSegments",

@@ -14,6 +14,8 @@ from captum_ext.checks import check_choice, precise
 
 #: The ways in which two probabilities can be compared.
 MODES = ("evidence", "probability", "information")
+#: The most training examples, and classes, that a correction counts.
+MOST_EXAMPLES = 10**12
 #: By how much probabilities may leave [0, 1], or their sum miss one, by rounding.
 ROUNDING = 1e-5
 
@@ -64,8 +66,9 @@ class Probabilities:
 
     Args:
         kind: ``"softmax"`` of the outputs ``[B, classes, ...]``; ``"given"``, where they are
-            probabilities, which sum to one, or that of one class ``[B]``; ``"auto"``, the one or
-            the other, as all outputs that are first checked suggest; or a function of the outputs.
+            probabilities, which sum to one, or that of one class ``[B]``; ``"independent"``, where
+            they are probabilities that need not sum to one; ``"auto"``, one of the first two, as
+            all outputs that are first checked suggest; or a function of the outputs.
 
     Raises:
         ValueError: something else.
@@ -77,14 +80,14 @@ class Probabilities:
 
     def __init__(self, kind: ProbabilitiesLike) -> None:
         if not callable(kind):
-            check_choice(kind, "probabilities", ("softmax", "given", "auto"))
+            check_choice(kind, "probabilities", ("softmax", "given", "independent", "auto"))
         self.kind = kind
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """Probabilities of the outputs' shape (or of that which the function gives them)."""
         if callable(self.kind):
             return self.kind(outputs)
-        if self.kind == "given":
+        if self.kind in ("given", "independent"):
             return outputs
         if outputs.dim() < 2 or outputs.shape[1] < 2:
             raise ValueError(
@@ -114,7 +117,7 @@ class Probabilities:
                 raise ValueError(
                     "outputs must sum to one over the classes where probabilities='given'; got "
                     f"sums from {float(sums.min()):g} to {float(sums.max()):g}; for logits pass "
-                    "probabilities='softmax'; for independent classes pass a function"
+                    "probabilities='softmax'; for independent classes probabilities='independent'"
                 )
         if self.kind == "softmax" and _sum_to_one(outputs):
             warnings.warn(
@@ -124,14 +127,20 @@ class Probabilities:
             )
         return found
 
+    def n_classes(self, probabilities: Tensor) -> int:
+        """How many classes compete: of a class that stands alone, it and its absence."""
+        alone = self.kind == "independent" and not _sum_to_one(probabilities)
+        return 2 if alone else n_classes_of(probabilities)
+
     def check_range(self, values: Tensor) -> None:
         """Refuses values that are no probabilities.
 
         Raises:
             ValueError: not finite, or not in [0, 1].
         """
-        what = "outputs" if self.kind == "given" else "probabilities"
-        hint = "; for logits take probabilities='softmax'" if self.kind == "given" else ""
+        given = self.kind in ("given", "independent")
+        what = "outputs" if given else "probabilities"
+        hint = "; for logits take probabilities='softmax'" if given else ""
         low, high = map(float, values.aminmax())  # NaN, if there is one
         if not (isfinite(low) and isfinite(high)):
             raise ValueError(f"{what} must be finite; got NaN or infinite values{hint}")
@@ -181,8 +190,9 @@ def _kind_of(outputs: Tensor) -> str:
     if bool((outputs < 0).any()) or bool((outputs > 1).any()):
         return "softmax"
     raise ValueError(
-        "probabilities must be 'softmax' or a function of the outputs: they lie in [0, 1] without "
-        "summing to one, and may be logits or probabilities of independent classes"
+        "probabilities must be 'softmax' or a function of the outputs, or 'independent': they "
+        "lie in [0, 1] without summing to one, and may be logits or probabilities of independent "
+        "classes"
     )
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from captum_ext.forward import Evaluator, Rows
 from captum_ext.layers import Tap
-from captum_ext.perturbation.probabilities import Probabilities, n_classes_of
+from captum_ext.perturbation.probabilities import Probabilities
 
 
 class ProbabilityEvaluator(Evaluator):
@@ -41,7 +41,7 @@ class ProbabilityEvaluator(Evaluator):
         if self.trusted:
             return self.probabilities(outputs)
         probabilities = self.probabilities.check(outputs)
-        self.n_classes = n_classes_of(probabilities)
+        self.n_classes = self.probabilities.n_classes(probabilities)
         return probabilities
 
     def check(self, scores: Tensor) -> None:

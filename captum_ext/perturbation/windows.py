@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_int
+from captum_ext.checks import MOST_ROWS, check_int, described
 from captum_ext.perturbation.feature_masks import one_for_each
 from captum_ext.perturbation.regions import Features, Region, Regions, features_of, masked_regions
 
@@ -137,7 +137,9 @@ def _lengths_of_each(value: Any, name: str, n_inputs: int) -> tuple[Any, ...]:
     """Lengths of each input: a tuple of tuples, or the same for all."""
     if isinstance(value, tuple) and any(isinstance(each, tuple) for each in value):
         if len(value) != n_inputs:
-            raise ValueError(f"{name} must hold one for each of the {n_inputs} inputs; got {value}")
+            raise ValueError(
+                f"{name} must hold one for each of the {n_inputs} inputs; got {described(value)}"
+            )
         return value
     return (value,) * n_inputs
 
@@ -170,6 +172,6 @@ def window_lengths(value: Any, shape: Sequence[int], name: str, channels: int) -
     if len(given) != len(shape):
         raise ValueError(
             f"{name} must be one number, {n_others} (without the channels) or {len(shape)}, one "
-            f"for each dimension of an example of shape {tuple(shape)}; got {value!r}"
+            f"for each dimension of an example of shape {tuple(shape)}; got {described(value)}"
         )
-    return tuple(check_int(length, f"each of {name}", minimum=1) for length in given)
+    return tuple(check_int(length, f"each of {name}", 1, MOST_ROWS) for length in given)

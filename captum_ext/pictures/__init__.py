@@ -8,6 +8,7 @@ from captum_ext.choices import OUTPUTS
 from captum_ext.pictures.explained_picture import (
     ClassExplanation,
     ExplainedPicture,
+    PictureInterrupt,
     explain_picture,
 )
 from captum_ext.pictures.files import save_explanation
@@ -17,6 +18,7 @@ __all__ = [
     "OUTPUTS",
     "ClassExplanation",
     "ExplainedPicture",
+    "PictureInterrupt",
     "check_request",
     "explain_picture",
     "save_explanation",

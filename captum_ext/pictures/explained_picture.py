@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from captum_ext.asking import Answer, Request, ask
-from captum_ext.checks import check_choice, one_line
+from captum_ext.checks import check_choice, one_line, printable
 from captum_ext.choices import DEFAULT_METHOD, OUTPUTS
 from captum_ext.coerce import layer_of, references_of
 from captum_ext.forward import Passes, Remembered
@@ -58,7 +58,7 @@ class ClassExplanation:
 
     @property
     def output(self) -> str:
-        """Which output was explained, ``"logit"`` or ``"probability"``."""
+        """Which output was explained, ``"logit"``, ``"probability"`` or ``"score"``."""
         return self.answer.output
 
     @property
@@ -108,6 +108,16 @@ class ExplainedPicture:
         return list({answer.method.name: answer.method for answer in self.answers}.values())
 
     @property
+    def n_maps(self) -> int:
+        """How many answers have an attribution."""
+        return sum(answer.attribution is not None for answer in self.answers)
+
+    @property
+    def n_failed(self) -> int:
+        """How many have none, of methods that work on such a model."""
+        return sum(answer.answer.applies and bool(answer.problem) for answer in self.answers)
+
+    @property
     def seen(self) -> tuple[int, int, int, int]:
         """The part of the picture that the model sees: top, bottom, left, right."""
         return self.model.view.seen((self.picture.shape[1], self.picture.shape[2]))
@@ -146,13 +156,13 @@ class ExplainedPicture:
             own = [answer for answer in self.answers if answer.about == about]
             maps.append(
                 [
-                    answer.problem
+                    printable(answer.problem)
                     if answer.attribution is None
                     else small.overlay(answer, signed=signed, **settings)
                     for answer in own
                 ]
             )
-        names = [f"{_short(c.label)}\n{_number(c)}" for c in self.classes]
+        names = [f"{_short(printable(c.label))}\n{c.number}" for c in self.classes]
         return explanation_figure(
             small.picture,
             maps,
@@ -162,6 +172,18 @@ class ExplainedPicture:
             signed=signed,
             cmap=settings.get("cmap"),
         )
+
+
+class PictureInterrupt(KeyboardInterrupt):
+    """An interruption after the first attribution of a picture, which would be lost.
+
+    Attributes:
+        explained: the picture; what was not computed has a problem in place of an attribution.
+    """
+
+    def __init__(self, explained: ExplainedPicture) -> None:
+        super().__init__("interrupted")
+        self.explained = explained
 
 
 def explain_picture(
@@ -177,6 +199,8 @@ def explain_picture(
     layer: nn.Module | str | None = None,
     arguments: Mapping[str, Any] | None = None,
     passes: int | None = None,
+    checks: bool = True,
+    strict: bool = False,
     generator: GeneratorLike = None,
     name: str | None = None,
     on_start: Callable[[MethodSpec, TopClass], None] | None = None,
@@ -194,7 +218,8 @@ def explain_picture(
         methods: names, classes or specs.
         top: how many classes to explain, the highest first.
         targets: a class, or classes, to explain in their place, by name or number.
-        output: one of :data:`OUTPUTS`. A method that is defined on one output explains that.
+        output: one of :data:`OUTPUTS`. A method that is defined on one output explains that. What
+            the model's outputs are, :func:`captum_ext.load_model` is told (``outputs``).
         baseline: name of a baseline, for the methods that have one.
         references: pictures of other classes, as of :func:`captum_ext.explain`, for the methods
             that compare with these.
@@ -202,6 +227,7 @@ def explain_picture(
         arguments: of ``attribute()``; each goes to the methods that have it.
         passes: the most passes that each method may take for a class, as of
             :func:`captum_ext.explain`.
+        checks, strict: as of :func:`captum_ext.explain`.
         generator: seed of stochastic methods.
         name: of the picture.
         on_start: called with the method and the class before each answer.
@@ -214,6 +240,7 @@ def explain_picture(
         TypeError: no Classifier; an argument that no method takes.
         ValueError: a picture that cannot be read; an unknown name; a baseline or references that
             no method takes.
+        PictureInterrupt: a KeyboardInterrupt, after the first attribution, which it keeps.
 
     Example:
         >>> from captum_ext import load_model
@@ -238,6 +265,8 @@ def explain_picture(
         settings=dict(arguments or {}),
         passes=passes,
         seed=seed_of(generator),
+        checks=checks,
+        strict=strict,
     )
     check_request(request, specs, model)
     if targets is None:
@@ -247,15 +276,6 @@ def explain_picture(
         classes = model.describe(seen, list(wanted))
     # Beside an accelerator, to remember would take longer than to ask again.
     shared = Remembered(model) if seen.device.type == "cpu" else None
-    answers = []
-    for about in classes:
-        for_class = replace(request, target=about.index, has_logit=about.has_logit)
-        for spec in specs:
-            if on_start is not None:
-                on_start(spec, about)
-            answers.append(
-                ClassExplanation(spec, about, _answer(spec, model, seen, for_class, shared))
-            )
     settings = {
         "model": model.name,
         "methods": [spec.name for spec in specs],
@@ -266,11 +286,29 @@ def explain_picture(
         "references": None if request.references is None else len(request.references),
         "layer": layer if isinstance(layer, str) else layer and type(layer).__name__,
         "passes": passes,
+        "checks": checks,
+        "strict": strict,
         "arguments": {key: repr(value) for key, value in request.settings.items()},
         "seed": request.seed,
     }
     title = name or (Path(picture).stem if isinstance(picture, str | Path) else "picture")
-    return ExplainedPicture(title, pixels, model, classes, answers, settings)
+    explained = ExplainedPicture(title, pixels, model, classes, [], settings)
+    wanted_maps = [(about, spec) for about in classes for spec in specs]
+    try:
+        for about, spec in wanted_maps:
+            if on_start is not None:
+                on_start(spec, about)
+            for_class = replace(request, target=about.index, outputs=about.outputs)
+            answer = _answer(spec, model, seen, for_class, shared)
+            explained.answers.append(ClassExplanation(spec, about, answer))
+    except KeyboardInterrupt as error:
+        if not explained.n_maps:
+            raise
+        missing = Answer(error="interrupted", applies=False)
+        rest = wanted_maps[len(explained.answers) :]
+        explained.answers += [ClassExplanation(spec, about, missing) for about, spec in rest]
+        raise PictureInterrupt(explained) from error
+    return explained
 
 
 def _answer(
@@ -280,7 +318,12 @@ def _answer(
         taken = request_for(spec, request, model)
     except (TypeError, ValueError) as error:
         return Answer(error=one_line(error), applies=False)
-    return ask(spec, model, seen, taken, shared)
+    try:
+        return ask(spec, model, seen, taken, shared)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a method or model may exit()
+        return Answer(error=f"{type(error).__name__}: {one_line(error)}")
 
 
 def _listed(given: Any, name: str) -> list[Any]:
@@ -306,7 +349,3 @@ def _short(label: str) -> str:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return "\n".join(lines)
-
-
-def _number(about: TopClass) -> str:
-    return f"p = {about.probability:.3g}"

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from captum_ext.pictures.explained_picture import ClassExplanation, ExplainedPicture
 from captum_ext.results import versions, write_json
@@ -64,7 +63,7 @@ def save_explanation(
             continue
         stem = folder / file_stem(answer)
         written += [stem.with_suffix(".png"), stem.with_suffix(".npy")]
-        _write_image(written[-2], explained.overlay(answer, signed=signed, **drawing))
+        _write_overlay(written[-2], explained, answer, signed=signed, **drawing)
         np.save(written[-1], answer.attribution.float().numpy())
     written.append(folder / "figure.png")
     explained.figure(signed=signed, **drawing).savefig(written[-1])
@@ -83,9 +82,14 @@ def file_stem(answer: ClassExplanation) -> str:
     return f"{answer.method.name}_{answer.about.index}{named}"
 
 
-def _write_image(path: Path, image: Tensor) -> None:
-    pixels = (image * 255).round().byte().movedim(0, -1).contiguous().numpy()
-    Image.fromarray(pixels).save(path)
+def _write_overlay(
+    path: Path, explained: ExplainedPicture, answer: ClassExplanation, **drawing: Any
+) -> None:
+    image = explained.overlay(answer, **drawing)
+    levels = image.mul_(255).round_().byte()
+    # A photograph takes a lot of memory in floats, and another copy to be written.
+    del image
+    Image.fromarray(levels.movedim(0, -1).contiguous().numpy()).save(path)
 
 
 def _facts(explained: ExplainedPicture, settings: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +107,7 @@ def _facts(explained: ExplainedPicture, settings: dict[str, Any]) -> dict[str, A
             "mean": explained.model.normalize.mean.flatten().tolist(),
             "std": explained.model.normalize.std.flatten().tolist(),
             "device": str(explained.model.device),
+            "outputs": explained.model.outputs,
         },
         "settings": explained.settings | settings,
         "versions": versions(),
@@ -118,6 +123,9 @@ def _fact(answer: ClassExplanation) -> dict[str, Any]:
         "output": answer.output,
         "files": file_stem(answer) if answer.attribution is not None else None,
         "remark": answer.remark or None,
+        "checks": [check.as_dict() for check in answer.answer.checks],
+        "check_forward": answer.answer.check_passes.forward,
+        "check_backward": answer.answer.check_passes.backward,
         "forward": answer.passes.forward,
         "backward": answer.passes.backward,
         "seconds": round(answer.seconds, 3),

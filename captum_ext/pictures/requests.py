@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from captum_ext.asking import Request
+import torch
+
 from captum_ext.baselines import BASELINES
 from captum_ext.checks import check_choice
 from captum_ext.models import Classifier
-from captum_ext.signatures import accepted_arguments
+from captum_ext.outputs import problem_with_outputs
+from captum_ext.request import Request
+from captum_ext.soundness import observe
 from captum_ext.spec import MethodSpec
 
 #: Parts of a request that some methods do not take, beside settings.
@@ -17,7 +20,7 @@ _PARTS = ("references", "layer", "baseline")
 
 
 def check_request(request: Request, specs: Sequence[MethodSpec], model: Classifier) -> None:
-    """Refuses what no method takes, before the model runs.
+    """Refuses what no method takes, before the first picture.
 
     Args:
         request: for all methods; its layer is a module.
@@ -65,10 +68,15 @@ def request_for(spec: MethodSpec, request: Request, model: Classifier) -> Reques
     """The part of a request that a method takes.
 
     Raises:
-        TypeError, ValueError: the method does not work on the model.
+        TypeError, ValueError: the method does not work on the model, or on its kind of outputs.
     """
+    problem = problem_with_outputs(spec, model.outputs)
+    if problem is not None:
+        raise ValueError(problem)
     layer = request.layer if spec.takes_layer else None
-    accepted, _ = accepted_arguments(spec.make(model, layer))  # type: ignore[arg-type]
+    gray = model.see(torch.full((3, *model.view.size), 0.5))
+    spec.make(model, layer, observe(model, gray))  # type: ignore[arg-type]
+    accepted, _ = spec.accepted()
     takes_baseline = "baselines" in accepted and not spec.compares
     return replace(
         request,

@@ -43,7 +43,7 @@ def training_modules(model: Any) -> list[str]:
 
 
 @contextmanager
-def keep_caller_state(model: Any) -> Iterator[None]:
+def keep_caller_state(model: Any, *, warns: bool = True) -> Iterator[None]:
     """Puts back what a call changes on a model: its buffers in training mode, and what is left.
 
     BatchNorm moves its statistics in each forward pass in training mode. Captum's methods leave
@@ -52,6 +52,7 @@ def keep_caller_state(model: Any) -> Iterator[None]:
 
     Args:
         model: a module; with a function nothing happens.
+        warns: whether to warn of training mode.
 
     Example:
         >>> import torch
@@ -68,8 +69,8 @@ def keep_caller_state(model: Any) -> Iterator[None]:
     token = _kept.set(_kept.get() | {id(model)})
     modules = list(model.modules())
     trains = training_modules(model)
-    if trains and len(_kept.get()) == 1:
-        warnings.warn(_training_message(trains), AttributionWarning, stacklevel=4)
+    if warns and trains and len(_kept.get()) == 1:
+        warnings.warn(training_message(trains), AttributionWarning, stacklevel=4)
     buffers = _buffers(model) if trains else []
     attributes = [set(vars(module)) for module in modules]
     try:
@@ -93,11 +94,16 @@ def _buffers(model: nn.Module) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
     ]
 
 
-def _training_message(names: list[str]) -> str:
+def training_message(names: list[str]) -> str:
+    """What to say of a model in training mode, whose buffers are put back.
+
+    Args:
+        names: of :func:`training_modules`.
+    """
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return (
-        f"model is in training mode: {', '.join(names[:MOST_NAMES])}{more}; the attribution is that "
-        "of the model as it trains. Call model.eval() first. Its buffers were put back"
+        f"the model is in training mode: {', '.join(names[:MOST_NAMES])}{more}; what it gives is "
+        "that of a model that trains. Call model.eval() first. Its buffers were put back"
     )
 
 

@@ -1,7 +1,7 @@
 """A walk of the autograd graph: which operations lie between inputs and an output.
 
-A node is linear, or joins several tensors that depend on the inputs, or is none of these. Parameters
-are no inputs: ``x * gamma`` is linear in ``x``.
+A node is linear, or joins several tensors that depend on the inputs, or is none of these.
+Parameters are no inputs: ``x * gamma`` is linear in ``x``.
 """
 
 from __future__ import annotations
@@ -21,32 +21,50 @@ LINEAR, ADDITION, PRODUCT, CONCATENATION = "linear", "addition", "product", "con
 RELU, POOLING, NORMALIZATION, OTHER = "ReLU", "max pooling", "normalization", "nonlinearity"
 KINDS = (LINEAR, ADDITION, PRODUCT, CONCATENATION, RELU, POOLING, NORMALIZATION, OTHER)
 
-_ADDITIONS = {"Add", "Sub", "Rsub", "Sum", "Addcmul", "Lerp"}
-_PRODUCTS = {
-    *("Mul", "Div", "Mm", "Bmm", "Mv", "Dot", "Addmm", "Addbmm", "Baddbmm", "Addmv", "Addr"),
-    *("Convolution", "Matmul", "Linear", "Einsum", "Inner", "Outer", "Tensordot", "Kron"),
-    *("ConvolutionOverrideable", "MkldnnConvolution", "Conv2D", "Cross", "Where", "Prod"),
-}
-_CONCATENATIONS = {"Cat", "Stack"}
-_NORMALIZATIONS = {"NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm", "LinalgVectorNorm", "Norm"}
+_ADDITIONS = frozenset({"Add", "Sub", "Rsub", "Sum", "Addcmul", "Lerp"})
+_PRODUCTS = frozenset(
+    {
+        *("Mul", "Div", "Mm", "Bmm", "Mv", "Dot", "Addmm", "Addbmm", "Baddbmm", "Addmv", "Addr"),
+        *("Convolution", "Matmul", "Linear", "Einsum", "Inner", "Outer", "Tensordot", "Kron"),
+        *("ConvolutionOverrideable", "MkldnnConvolution", "Conv2D", "Cross", "Where", "Prod"),
+    }
+)
+_CONCATENATIONS = frozenset({"Cat", "Stack"})
+_RELUS = frozenset({"Relu", "Threshold"})
+_POOLINGS = frozenset({"Amax", "Max", "Topk", "Sort", "Kthvalue"})
+_NORMALIZATIONS = frozenset(
+    {"NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm", "LinalgVectorNorm", "Norm"}
+)
 #: Linear in their only input that depends on the inputs; most of them move values about.
-_LINEAR = {
-    *("AccumulateGrad", "Identity", "Clone", "ToCopy", "Copy", "CopyBackwards", "CopySlices"),
-    *("View", "UnsafeView", "ReshapeAlias", "AsStrided", "AsStridedScatter", "Alias", "Detach"),
-    *("Permute", "Transpose", "T", "MT", "Mt", "NumpyT", "Movedim", "Swapaxes", "Adjoint"),
-    *("Squeeze", "Unsqueeze", "Expand", "Repeat", "Flip", "Roll", "Rot90", "Unfold", "Fold"),
-    *("Slice", "Select", "Index", "IndexSelect", "Gather", "Narrow", "Split", "SplitWithSizes"),
-    *("Unbind", "Chunk", "Diagonal", "DiagEmbed", "Trace", "Tril", "Triu", "Take", "Unflatten"),
-    *("SliceScatter", "SelectScatter", "IndexPut", "Scatter", "ScatterAdd", "MaskedSelect"),
-    *("IndexAdd", "IndexCopy", "IndexFill", "MaskedFill", "MaskedScatter", "Fill", "Zero"),
-    *("Neg", "Mean", "Cumsum", "Real", "ViewAsReal", "ViewAsComplex", "Conj", "FftR2C", "FftC2R"),
-    *("ConstantPadNd", "Pad", "Col2Im", "Im2Col", "Thnn_Conv2D", "SlowConvDilated2D"),
-    *("PixelShuffle", "PixelUnshuffle", "ChannelShuffle", "GridSampler2D", "Contiguous"),
-    *("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm", "BatchNorm", "Trapezoid"),
-    *("BroadcastTensors", "UnsafeSplit", "UnsafeSplitWithSizes"),
-}
+_LINEAR = frozenset(
+    {
+        *("AccumulateGrad", "Identity", "Clone", "ToCopy", "Copy", "CopyBackwards", "CopySlices"),
+        *("View", "UnsafeView", "ReshapeAlias", "AsStrided", "AsStridedScatter", "Alias", "Detach"),
+        *("Permute", "Transpose", "T", "MT", "Mt", "NumpyT", "Movedim", "Swapaxes", "Adjoint"),
+        *("Squeeze", "Unsqueeze", "Expand", "Repeat", "Flip", "Roll", "Rot90", "Unfold", "Fold"),
+        *("Slice", "Select", "Index", "IndexSelect", "Gather", "Narrow", "Split", "SplitWithSizes"),
+        *("Unbind", "Chunk", "Diagonal", "DiagEmbed", "Trace", "Tril", "Triu", "Take", "Unflatten"),
+        *("SliceScatter", "SelectScatter", "IndexPut", "Scatter", "ScatterAdd", "MaskedSelect"),
+        *("IndexAdd", "IndexCopy", "IndexFill", "MaskedFill", "MaskedScatter", "Fill", "Zero"),
+        *(
+            "Neg",
+            "Mean",
+            "Cumsum",
+            "Real",
+            "ViewAsReal",
+            "ViewAsComplex",
+            "Conj",
+            "FftR2C",
+            "FftC2R",
+        ),
+        *("ConstantPadNd", "Pad", "Col2Im", "Im2Col", "Thnn_Conv2D", "SlowConvDilated2D"),
+        *("PixelShuffle", "PixelUnshuffle", "ChannelShuffle", "GridSampler2D", "Contiguous"),
+        *("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm", "BatchNorm", "Trapezoid"),
+        *("BroadcastTensors", "UnsafeSplit", "UnsafeSplitWithSizes"),
+    }
+)
 _LINEAR_STEMS = ("AvgPool", "Upsample", "ReflectionPad", "ReplicationPad", "Im2Col", "Col2Im")
-_POOLING_STEMS = ("MaxPool", "MaxUnpool", "Amax", "Max", "Topk", "Sort", "Kthvalue")
+_POOLING_STEMS = ("MaxPool", "MaxUnpool")
 _SUFFIX = re.compile(r"Backward\d*$")
 
 
@@ -145,20 +163,23 @@ def kind_of(node: Node, depends: dict[Node, frozenset[int]]) -> str:
     """
     name = operation_name(node)
     several = [bool(depends.get(each)) for each, _ in node.next_functions].count(True) > 1
-    if name in _ADDITIONS:
-        return ADDITION if several else LINEAR
-    if name in _CONCATENATIONS:
-        return CONCATENATION if several else LINEAR
-    if name in _PRODUCTS:
-        inverts = name == "Div" and len(node.next_functions) > 1
-        inverts = inverts and bool(depends.get(node.next_functions[1][0]))
-        return PRODUCT if several or inverts or name == "Prod" else LINEAR
-    if name in ("Relu", "Threshold"):
-        return RELU
-    if name.startswith(_POOLING_STEMS) or "MaxPool" in name:
+    for joins, kind in _JOINS.items():
+        if name in joins:
+            return kind if several or _divides(node, depends) or name == "Prod" else LINEAR
+    for names, kind in _KINDS.items():
+        if name in names:
+            return kind
+    if any(stem in name for stem in _POOLING_STEMS):
         return POOLING
-    if name in _NORMALIZATIONS:
-        return NORMALIZATION
-    if name in _LINEAR or any(stem in name for stem in _LINEAR_STEMS):
-        return LINEAR
-    return OTHER
+    return LINEAR if any(stem in name for stem in _LINEAR_STEMS) else OTHER
+
+
+_JOINS = {_ADDITIONS: ADDITION, _CONCATENATIONS: CONCATENATION, _PRODUCTS: PRODUCT}
+_KINDS = {_RELUS: RELU, _POOLINGS: POOLING, _NORMALIZATIONS: NORMALIZATION, _LINEAR: LINEAR}
+
+
+def _divides(node: Node, depends: dict[Node, frozenset[int]]) -> bool:
+    """Whether a node divides by what depends on the inputs."""
+    if operation_name(node) != "Div" or len(node.next_functions) < 2:
+        return False
+    return bool(depends.get(node.next_functions[1][0]))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_ext.soundness.model_facts import ModelFacts
+from captum_ext.soundness.model_facts import ModelFacts, is_wrapped
 from captum_ext.soundness.model_output import pick_output
 
 
@@ -23,6 +23,7 @@ class GuardedModel(nn.Module):
         unused: the numbers of the inputs that the output ignores: their gradient is zero.
         dtype: of all floating-point inputs; None leaves them.
         order: the place at which ``model`` takes each argument, where these come in another order.
+            The numbers of :attr:`unused` count the places in the model.
 
     Example:
         >>> class Halves(nn.Module):
@@ -101,8 +102,8 @@ def guarded(
     needs = facts.changes_inputs or facts.output_form != "tensor" or facts.unused_inputs or order
     if not needs and low is None:
         return model
-    unused = tuple(order[n] if order else n for n in facts.unused_inputs)
-    return GuardedModel(model, bool(facts.changes_inputs), output, unused, low, order)
+    changes = bool(facts.changes_inputs)
+    return GuardedModel(model, changes, output, facts.unused_inputs, low, order)
 
 
 def eager(model: Any) -> Any:
@@ -113,6 +114,6 @@ def eager(model: Any) -> Any:
         >>> eager(torch.compile(model)) is model
         True
     """
-    while isinstance(model, torch._dynamo.eval_frame.OptimizedModule):
+    while is_wrapped(model):
         model = model._orig_mod
     return model

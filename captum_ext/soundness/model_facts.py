@@ -6,19 +6,21 @@ output, and runs it a second time on two examples: do examples depend on each ot
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
 
 from captum_ext.checks import as_tuple, one_line
+from captum_ext.layers import CONVOLUTIONS
 from captum_ext.passes import checking
 from captum_ext.randomness import global_seed
 from captum_ext.soundness.caller_state import keep_caller_state, training_modules
@@ -52,6 +54,7 @@ class LayerRun:
         input_depends, output_depends: the numbers of the inputs that it depends on.
         reaches_output: whether the model's output depends on it.
         is_leaf: it called no other module.
+        cuts_patches: it is a convolution whose windows lie side by side, as in transformers.
     """
 
     name: str
@@ -62,6 +65,7 @@ class LayerRun:
     output_depends: frozenset[int]
     reaches_output: bool
     is_leaf: bool
+    cuts_patches: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,14 +104,17 @@ class ModelFacts:
         output_form: ``"tensor"``, or what the tensor is taken from (see
             :func:`captum_ext.soundness.model_output.output_form`).
         output_shape: of one example, its batch included; None where the run failed.
-        unused_inputs: the numbers of the differentiable inputs that the output ignores.
+        used_inputs, unused_inputs: the numbers of the differentiable inputs that the output
+            depends on, and of those that it ignores.
         changes_inputs: the numbers of the inputs that the model changes in place.
         coupled: an example's output depends on the other examples of its batch.
         random: two runs on one example differ.
         training: the submodules in training mode.
         compiled, scripted, quantized: the names of such submodules.
+        rule_layers: the names of modules that the caller has given a rule for LRP.
         dtype: of the model's parameters; None where there is none.
         error: why the run failed; empty where it did not.
+        output_error: why no tensor of the output can be taken; empty where one can.
     """
 
     model_name: str
@@ -117,6 +124,7 @@ class ModelFacts:
     traced: bool = False
     output_form: str = "tensor"
     output_shape: tuple[int, ...] | None = None
+    used_inputs: frozenset[int] = frozenset()
     unused_inputs: tuple[int, ...] = ()
     changes_inputs: tuple[int, ...] = ()
     coupled: bool = False
@@ -125,13 +133,29 @@ class ModelFacts:
     compiled: tuple[str, ...] = ()
     scripted: tuple[str, ...] = ()
     quantized: tuple[str, ...] = ()
+    rule_layers: tuple[str, ...] = ()
     dtype: torch.dtype | None = None
-    error: str = field(default="", compare=False)
+    error: str = ""
+    output_error: str = ""
+    _modules: Mapping[str, ReferenceType[nn.Module]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def hooks_fire(self) -> bool:
         """Whether hooks on layers see the run: a scripted model's do not."""
         return any(run.name for run in self.runs)
+
+    def module(self, name: str) -> nn.Module:
+        """The module of a run.
+
+        Raises:
+            ValueError: the model lacks it, or is gone.
+        """
+        module = self._modules[name]() if name in self._modules else None
+        if module is None:
+            raise ValueError(f"{self.model_name} has no module {name!r}")
+        return module
 
     def ran(self, *kinds: type[nn.Module]) -> list[LayerRun]:
         """The runs of modules of given kinds, in order.
@@ -232,7 +256,18 @@ def _observe(
     with keep_caller_state(model), global_seed(0), checking(), warnings.catch_warnings(), eager:
         warnings.simplefilter("ignore")
         try:
-            seen, first = _first_run(model, *rows(1), output)
+            try:
+                seen, first = _first_run(model, *rows(1), output)
+            except _OutputError:
+                raise
+            except Exception:
+                # In training mode BatchNorm takes no single example.
+                if n_examples == 1:
+                    raise
+                seen, first = _first_run(model, *rows(n_examples), output)
+                seen["coupled"] = True
+        except _OutputError as error:
+            return ModelFacts(**static, output_error=one_line(error))
         except Exception as error:
             return ModelFacts(**static, error=one_line(error))
         facts = static | seen
@@ -245,6 +280,10 @@ def _observe(
     return ModelFacts(**facts)
 
 
+class _OutputError(ValueError):
+    """No tensor of the model's output can be taken."""
+
+
 @contextmanager
 def _nothing() -> Iterator[None]:
     yield
@@ -254,9 +293,7 @@ def _first_run(
     model: Any, inputs: list[Tensor], additional: list[Any], output: Any
 ) -> tuple[dict[str, Any], Tensor]:
     """What a run on one example shows, and its output."""
-    leaves = [
-        x.clone().requires_grad_() for x in inputs if x.is_floating_point() or x.is_complex()
-    ]
+    leaves = [x.clone().requires_grad_() for x in inputs if x.is_floating_point() or x.is_complex()]
     remaining = iter(leaves)
     with torch.enable_grad():
         passed = [
@@ -266,23 +303,24 @@ def _first_run(
         versions = [x._version for x in passed]
         with _Watch(model) as watch:
             whole = model(*passed, *additional)
-    form = output_form(whole, output)
-    explained = pick_output(whole, output)
+    try:
+        form, explained = output_form(whole, output), pick_output(whole, output)
+    except (TypeError, ValueError) as error:
+        raise _OutputError(one_line(error)) from None
     ordered = upstream(nodes_of(explained) or nodes_of(whole))
     reached = set(ordered)
     depends = dependence(upstream([*nodes_of(whole), *watch.nodes()]), leaves)
-    numbers = [
-        number for number, x in enumerate(inputs) if x.is_floating_point() or x.is_complex()
-    ]
+    numbers = [number for number, x in enumerate(inputs) if x.is_floating_point() or x.is_complex()]
     used = frozenset().union(*(depends.get(node, frozenset()) for node in nodes_of(explained)))
     # A model may return its input.
     used |= {number for number, leaf in enumerate(leaves) if leaf_node(leaf) in reached}
     facts = {
-        "runs": watch.layer_runs(reached, depends),
+        "runs": watch.layer_runs(reached, depends, numbers),
         "operations": watch.operations(ordered, depends),
         "traced": bool(used),
         "output_form": form,
         "output_shape": tuple(explained.shape),
+        "used_inputs": frozenset(numbers[leaf] for leaf in used),
         "unused_inputs": tuple(n for leaf, n in enumerate(numbers) if leaf not in used),
         "changes_inputs": tuple(
             number
@@ -339,6 +377,7 @@ def _static_facts(model: Any) -> dict[str, Any]:
         "is_module": isinstance(model, nn.Module),
     }
     named = list(model.named_modules()) if isinstance(model, nn.Module) else []
+    facts["_modules"] = {name: ref(module) for name, module in named}
     facts["compiled"] = tuple(name for name, module in named if is_compiled(module))
     facts["scripted"] = tuple(
         name for name, module in named if isinstance(module, torch.jit.ScriptModule)
@@ -346,6 +385,7 @@ def _static_facts(model: Any) -> dict[str, Any]:
     facts["quantized"] = tuple(
         name for name, module in named if "quantized" in type(module).__module__
     )
+    facts["rule_layers"] = tuple(name for name, module in named if hasattr(module, "rule"))
     facts["training"] = tuple(training_modules(model))
     parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
     floats = (parameter.dtype for parameter in parameters if parameter.is_floating_point())
@@ -360,8 +400,19 @@ def is_compiled(module: nn.Module) -> bool:
         >>> is_compiled(nn.Linear(1, 1))
         False
     """
-    wrapped = isinstance(module, torch._dynamo.eval_frame.OptimizedModule)
-    return wrapped or getattr(module, "_compiled_call_impl", None) is not None
+    return is_wrapped(module) or getattr(module, "_compiled_call_impl", None) is not None
+
+
+def is_wrapped(module: Any) -> bool:
+    """Whether a module is the wrapper that ``torch.compile`` has made.
+
+    Example:
+        >>> is_wrapped(nn.Linear(1, 1))
+        False
+    """
+    # To ask torch for the wrapper's class would import its compiler, which takes seconds.
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    return compiler is not None and isinstance(module, compiler.OptimizedModule)
 
 
 @dataclass
@@ -375,6 +426,7 @@ class _Call:
     shape_before: tuple[int, ...] | None = None
     shape_after: tuple[int, ...] | None = None
     is_leaf: bool = True
+    cuts_patches: bool = False
 
 
 class _Watch:
@@ -412,6 +464,7 @@ class _Watch:
                 self._open[-1].is_leaf = False
             given = (args, kwargs)
             call = _Call(name, type(module), nodes_of(given), shape_before=_shape(given))
+            call.cuts_patches = _cuts_patches(module)
             self._open.append(call)
 
         return begin
@@ -428,10 +481,11 @@ class _Watch:
         return [node for call in self.calls for node in (*call.before, *call.after)]
 
     def layer_runs(
-        self, reached: set[Node], depends: dict[Node, frozenset[int]]
+        self, reached: set[Node], depends: dict[Node, frozenset[int]], numbers: list[int]
     ) -> tuple[LayerRun, ...]:
         def of(nodes: list[Node]) -> frozenset[int]:
-            return frozenset().union(*(depends.get(node, frozenset()) for node in nodes))
+            leaves = frozenset().union(*(depends.get(node, frozenset()) for node in nodes))
+            return frozenset(numbers[leaf] for leaf in leaves)
 
         return tuple(
             LayerRun(
@@ -443,6 +497,7 @@ class _Watch:
                 of(call.after),
                 any(node in reached for node in call.after),
                 call.is_leaf,
+                call.cuts_patches,
             )
             for call in self.calls
         )
@@ -469,6 +524,13 @@ class _Watch:
     def forget(self) -> None:
         """Lets the graph go."""
         self.calls.clear()
+
+
+def _cuts_patches(module: nn.Module) -> bool:
+    if not isinstance(module, CONVOLUTIONS):
+        return False
+    window, stride = tuple(module.kernel_size), tuple(module.stride)
+    return window == stride and max(window) > 1
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

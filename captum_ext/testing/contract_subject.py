@@ -120,7 +120,9 @@ class ContractSubject:
         return images.to(self.device)
 
     def attribution(self, model: Any) -> Attribution:
-        return self.spec.make(model)
+        modules = model.modules() if isinstance(model, nn.Module) else ()
+        layers = [module for module in modules if isinstance(module, nn.Conv2d)]
+        return self.spec.make(model, layers[-1] if Need.LAYER in self.spec.needs else None)
 
     def arguments(self, attribution: Attribution, inputs: Any, seed: int = 0) -> dict[str, Any]:
         arguments = self.spec.arguments(inputs, "pixel", seed)

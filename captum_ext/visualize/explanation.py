@@ -88,7 +88,15 @@ def explanation_figure(
                 _heading(axes, method)
         for x, y in layout.names(row):
             figure.text(
-                x, y, name, ha="right", va="center", fontsize=8.5, color=INK, linespacing=1.4
+                x,
+                y,
+                name,
+                ha="right",
+                va="center",
+                fontsize=8.5,
+                color=INK,
+                linespacing=1.4,
+                parse_math=False,
             )
     _draw_scale(figure, layout.scale, colors_of(cmap, signed=signed), signed=signed)
     if title:
@@ -188,7 +196,7 @@ def _show(axes: Axes, image: Tensor) -> None:
 
 
 def _heading(axes: Axes, text: str) -> None:
-    axes.set_title(text, fontsize=8.5, color=INK, pad=4)
+    axes.set_title(text, fontsize=8.5, color=INK, pad=4, parse_math=False)
 
 
 def _say(axes: Axes, reason: str) -> None:
@@ -202,6 +210,7 @@ def _say(axes: Axes, reason: str) -> None:
         fontsize=7,
         color=INK,
         transform=axes.transAxes,
+        parse_math=False,
     )
 
 

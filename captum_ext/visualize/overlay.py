@@ -13,6 +13,8 @@ from captum_ext.visualize.heat_map import SIGNED_COLORS, check_image
 
 #: The color map of unsigned maps.
 COLORS = "turbo"
+#: Rows that are blended at a time: the parts of all would take four times the picture's memory.
+_ROWS = 256
 
 
 def intensity(attribution: Tensor, *, signed: bool = False, outlier_perc: float = 0.0) -> Tensor:
@@ -43,16 +45,19 @@ def intensity(attribution: Tensor, *, signed: bool = False, outlier_perc: float 
             f"attribution must be [C, H, W] or [H, W]; got shape {tuple(attribution.shape)}"
         )
     check_drawing(outlier_perc=outlier_perc)
-    values = attribution.detach().cpu().double()
+    values = attribution.detach().cpu()
     planes = values if values.dim() == 3 else values[None]
-    shown = planes.sum(0) if signed else planes.abs().sum(0)
-    low = 0.0 if signed else float(shown.min())
-    shown = shown - low
+    # In place from here on: a map may be as large as a photograph.
+    shown = torch.zeros(planes.shape[1:], dtype=torch.float64)
+    for plane in planes:
+        shown += plane if signed else plane.abs()
+    if not signed:
+        shown -= shown.min()
     bound = float(np.quantile(shown.abs().numpy(), 1 - outlier_perc / 100)) if outlier_perc else 0.0
     # Where nearly all is zero, the largest value: to share the scale's end, it must be there.
-    bound = bound or float(shown.abs().max())
+    bound = bound or max(map(abs, map(float, shown.aminmax())))
     if bound:
-        shown = (shown / bound).clamp(-1 if signed else 0, 1)
+        shown.div_(bound).clamp_(-1 if signed else 0, 1)
     return shown.float()
 
 
@@ -102,15 +107,20 @@ def overlay(
         )
     colors = colors_of(cmap, signed=signed)
     table = torch.from_numpy(colors(np.arange(colors.N)))[:, :3].float()
-    place = (shown + 1) / 2 if signed else shown
-    painted = table[(place * colors.N).long().clamp(max=colors.N - 1)].movedim(-1, 0)
-    plain = pixels.mean(0, keepdim=True).expand(3, -1, -1)
-    blended = (1 - alpha) * (plain if gray else pixels) + alpha * painted
-    if seen is None:
-        return blended
-    top, bottom, left, right = seen
-    whole = 0.5 + 0.5 * plain
-    whole[:, top:bottom, left:right] = blended[:, top:bottom, left:right]
+    whole = torch.empty_like(pixels, memory_format=torch.contiguous_format)
+    for start in range(0, len(shown), _ROWS):
+        rows = slice(start, start + _ROWS)
+        place = (shown[rows] + 1) / 2 if signed else shown[rows]
+        painted = table[(place * colors.N).long().clamp(max=colors.N - 1)].movedim(-1, 0)
+        plain = pixels[:, rows].mean(0, keepdim=True).expand(3, -1, -1)
+        blended = (1 - alpha) * (plain if gray else pixels[:, rows]) + alpha * painted
+        if seen is not None:
+            top, bottom, left, right = seen
+            upper, lower = max(top - start, 0), max(bottom - start, 0)
+            pale = 0.5 + 0.5 * plain
+            pale[:, upper:lower, left:right] = blended[:, upper:lower, left:right]
+            blended = pale
+        whole[:, rows] = blended
     return whole
 
 

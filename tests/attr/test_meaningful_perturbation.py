@@ -374,7 +374,7 @@ def test_views_enlarge_smooth_and_move():
         ({"tv_beta": 0.5}, ValueError, r"tv_beta must be at least 1; got 0\.5"),
         ({"mask_size": 0}, ValueError, "mask_size must be at least 1; got 0"),
         ({"mask_size": (1, 2, 3)}, ValueError, "mask_size must be a number or"),
-        ({"smoothing": -1}, ValueError, "smoothing must be at least 0; got -1"),
+        ({"smoothing": -1}, ValueError, "smoothing must be at least 0 and at most 2000; got -1"),
         ({"jitter": 24}, ValueError, "jitter must be below the shortest side, 24 pixels; got 24"),
         ({"jitter": 1.5}, TypeError, "jitter must be a whole number"),
         ({"baselines": torch.zeros(1, 3, 5, 5)}, ValueError, "baselines must have the shape"),

@@ -8,6 +8,7 @@ from torch import nn
 
 from captum_ext.attr import XRAI, BlurIG, FromSaliency
 from captum_ext.call_model import call_model_function
+from captum_ext.checks import AttributionWarning
 from captum_ext.forward import count_passes
 
 SIZE = 20
@@ -200,6 +201,10 @@ def test_inputs_that_are_no_images_are_refused(model):
             method(model).attribute(torch.rand(2, 5), target=0)
 
 
-def test_xrai_needs_segments_for_an_image_of_one_value(model):
-    with pytest.raises(ValueError, match=r"constant image.*pass feature_mask"):
-        XRAI(model).attribute(torch.ones(1, 3, SIZE, SIZE).double(), target=0)
+def test_xrai_divides_images_without_segments_by_a_grid(model):
+    images = torch.ones(3, 3, SIZE, SIZE).double()
+    images[1] = torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    images[2] = 0
+    with pytest.warns(AttributionWarning, match=r"0, 0 segments in examples 0, 2, .* 7x7 is used"):
+        heat = XRAI(model).attribute(images, target=0, n_steps=3)
+    assert heat.shape == images.shape

@@ -31,7 +31,7 @@ def run(module, monkeypatch, capsys, command):
 def test_references_are_of_other_classes(load):
     compared = load("path_methods").compared
     references = torch.arange(5.0).reshape(5, 1, 1, 1)
-    aim = Aim(torch.zeros(1, 1, 1, 1), 7, "seven", has_logit=True)
+    aim = Aim(torch.zeros(1, 1, 1, 1), 7, "seven", outputs="softmax")
     settings = compared(aim, references, labels=[7, 3, 7, 7, 4], n_references=8, n_steps=5)
     assert settings["baselines"].flatten().tolist() == [1, 4] and settings["n_steps"] == 5
     settings = compared(aim, references, labels=[7, 3, 7, 7, 4], n_references=1)
@@ -43,7 +43,7 @@ def test_references_are_of_other_classes(load):
 def test_pda_draws_from_the_other_photographs(load):
     pda = load("perturbation_methods").pda
     data = torch.rand(3, 1, 2, 2)
-    aim = Aim(data[1:2], 0, "0", has_logit=True)
+    aim = Aim(data[1:2], 0, "0", outputs="softmax")
     settings = pda(aim, data, marginal=lambda others: others, n_samples=2)
     assert torch.equal(settings["marginal"], data[[0, 2]]) and settings["n_samples"] == 2
     with pytest.raises(ValueError, match="another photograph"):

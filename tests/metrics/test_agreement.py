@@ -11,7 +11,8 @@ def test_each_example_has_the_cosine_of_its_own():
     maps = torch.stack([IMAGES[0], -3 * IMAGES[1], 0 * IMAGES[2]])
     found = shapley_agreement(None, IMAGES, maps, shapley_values=IMAGES)
     torch.testing.assert_close(found, torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64))
-    assert shapley_agreement(None, IMAGES, maps, shapley_values=0 * IMAGES).isnan().all()
+    with pytest.warns(UserWarning, match=r"result is not finite for examples \[0, 1, 2\]"):
+        assert shapley_agreement(None, IMAGES, maps, shapley_values=0 * IMAGES).isnan().all()
 
 
 def test_what_is_below_the_floor_counts_as_zero():

@@ -186,12 +186,21 @@ def test_deletion_and_insertion_are_areas_under_their_curves(images):
     relevance = images.sum(1).flatten(1).sort(descending=True).values
     expected = torch.stack([relevance[:, n:].sum(1) for n in (0, 10, 20, 30, 40, 48)], dim=1)
     torch.testing.assert_close(curve, expected)
-    torch.testing.assert_close(area, torch.trapezoid(curve, dim=1) / 5)
+    parts = torch.tensor([0, 10, 20, 30, 40, 48]).double() / 48
+    torch.testing.assert_close(area, torch.trapezoid(curve, parts, dim=1))
     put_in, inserted = insertion(
         brightness, images, images, step_size=10, perturber=BLACK, return_curves=True
     )
     torch.testing.assert_close(inserted, expected[:, :1] - expected)
-    torch.testing.assert_close(put_in, torch.trapezoid(inserted, dim=1) / 5)
+    torch.testing.assert_close(put_in, torch.trapezoid(inserted, parts, dim=1))
+
+
+@pytest.mark.parametrize("step_size", [None, 1, 7, 16, 31, 47, 48, 49, 10**20])
+@pytest.mark.parametrize("metric", [deletion, insertion])
+def test_of_pixels_that_count_alike_half_is_the_area_whatever_the_steps(metric, step_size, maps):
+    ones, order = torch.ones(1, 1, 6, 8), maps[:1, :1].float()
+    area = metric(lambda x: x.mean((1, 2, 3)), ones, order, step_size=step_size, perturber=BLACK)
+    torch.testing.assert_close(area, torch.tensor([0.5]))
 
 
 def test_insertion_begins_from_the_blurred_image_and_deletion_steps_by_rows(images, maps):

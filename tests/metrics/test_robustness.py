@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from captum_ext.metrics import robustness
+from captum_ext.metrics import perturbations, robustness
 from captum_ext.metrics.robustness import infidelity, max_sensitivity
 from captum_ext.registry import get_method
 
@@ -57,12 +57,12 @@ def test_slopes_of_a_linear_output_have_no_infidelity_to_noise(linear, images):
 
 
 def test_squares_cover_each_side_and_reach_every_corner():
-    perturb = robustness._squares(torch.zeros(1, 1, 6, 28), 500, seed=0)
+    perturb = perturbations.squares(torch.zeros(1, 1, 6, 28), 500, seed=0)
     inside, perturbed = perturb(torch.ones(500, 1, 6, 28))
     assert torch.equal(perturbed, 1 - inside)
     assert set(inside.sum((1, 2, 3)).tolist()) == {1, 4}
     images = torch.ones(2000, 1, 14, 14)
-    inside, _ = robustness._squares(images[:1], 2000, seed=0)(images)
+    inside, _ = perturbations.squares(images[:1], 2000, seed=0)(images)
     assert set(inside.sum((1, 2, 3)).tolist()) == {1, 4, 9, 16, 25}
     assert inside[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]].any(0).all()
 

@@ -9,9 +9,9 @@ from captum_ext.models import Classifier, Framing, Preprocessing
 NAMES = ["tiger cat, tiger", "Tiger", "hen of the woods", "hen"]
 
 
-def classifier(*layers, names=NAMES, mean=(0.0,) * 3, std=(1.0,) * 3):
+def classifier(*layers, names=NAMES, mean=(0.0,) * 3, std=(1.0,) * 3, outputs="auto"):
     preprocessing = Preprocessing(mean, std, Framing((2, 2), 2))
-    return Classifier(nn.Sequential(*layers), preprocessing, names, "small").eval()
+    return Classifier(nn.Sequential(*layers), preprocessing, names, "small", outputs).eval()
 
 
 class Gives(nn.Module):
@@ -95,6 +95,66 @@ def test_the_top_classes_of_probabilities_are_as_they_are_and_have_no_logit():
     assert all(math.isnan(each.logit) for each in top)
 
 
+@pytest.mark.parametrize(
+    ("kind", "probabilities"),
+    [("softmax", [0.75, 0.25]), ("sigmoid", [0.75, 0.5]), ("scores", [math.nan] * 2)],
+)
+def test_what_outputs_are_is_said(kind, probabilities):
+    model = classifier(Gives(torch.tensor([[0.0, math.log(3)]])), names=["a", "b"], outputs=kind)
+    top = model.top(SEEN)
+    assert [each.probability for each in top] == pytest.approx(probabilities, nan_ok=True)
+    assert [each.score for each in top] == pytest.approx([math.log(3), 0])
+    assert {each.outputs for each in top} == {kind}
+    assert all(each.has_logit == (kind != "scores") for each in top)
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("softmax", "softmax p = 0.622"),
+        ("sigmoid", "sigmoid p = 0.622"),
+        ("probabilities", "p = 0.5"),
+        ("scores", "score = 0.5"),
+    ],
+)
+def test_a_classs_number_says_what_it_is(kind, number):
+    model = classifier(Gives(torch.tensor([[0.5, 0.0]])), names=None, outputs=kind)
+    assert model.top(SEEN, 1)[0].number == number
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1,)])
+@pytest.mark.parametrize(("kind", "output"), [("sigmoid", math.log(3)), ("probabilities", 0.75)])
+def test_a_binary_models_one_output_is_that_of_the_second_name(shape, kind, output):
+    model = classifier(Gives(torch.full(shape, output)), names=["cat", "dog"], outputs=kind)
+    (about,) = model.top(SEEN)
+    assert (about.index, about.label, about.probability) == (0, "dog", pytest.approx(0.75))
+    assert model.index_of("dog") == 0 and model.label_of(0) == "dog"
+    with pytest.raises(ValueError, match="target must be 'dog', the one output of small; got 'cat"):
+        model.index_of("cat")
+    with pytest.raises(ValueError, match="target must be below 1; got 1"):
+        model.index_of(1)
+
+
+def test_two_labels_of_two_outputs_keep_their_names():
+    model = classifier(Gives(torch.zeros(1, 2)), names=["cat", "dog"], outputs="sigmoid")
+    assert [model.index_of(name) for name in ("cat", "dog")] == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["auto", "softmax"])
+def test_one_output_must_be_told(kind):
+    model = classifier(Gives(torch.zeros(1, 1)), names=None, outputs=kind)
+    with pytest.raises(ValueError, match=f"outputs must be 'sigmoid' .*; got '{kind}' for small"):
+        model.top(SEEN)
+
+
+def test_probabilities_outside_their_range_are_refused():
+    model = classifier(Gives(torch.tensor([[-1.0, 3.0]])), names=None, outputs="probabilities")
+    with pytest.raises(ValueError, match=r"those of small lie from -1 to 3: for logits say"):
+        model.top(SEEN)
+    with pytest.raises(ValueError, match="unknown outputs 'sigmoids'; did you mean 'sigmoid'"):
+        classifier(outputs="sigmoids")
+
+
 def test_equal_outputs_are_in_order_and_no_more_come_than_there_are():
     top = classifier(Gives(torch.zeros(1, 4))).top(SEEN, 99)
     assert [each.index for each in top] == [0, 1, 2, 3]
@@ -137,6 +197,14 @@ def test_the_model_gets_normalized_images_and_asking_it_leaves_no_graph():
         :, None, None
     ]
     assert logits == pytest.approx(model.model(scaled)[0].tolist())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_may_be_of_any_precision(dtype):
+    network = nn.Sequential(nn.Conv2d(3, 4, 2), nn.Flatten())
+    expected = classifier(network).top(SEEN)
+    top = classifier(network.to(dtype)).top(SEEN)
+    assert [each.logit for each in top] == pytest.approx([e.logit for e in expected], abs=0.02)
 
 
 def test_a_picture_is_seen_at_the_models_size_in_a_batch_of_one():

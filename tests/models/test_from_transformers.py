@@ -141,6 +141,25 @@ def test_a_module_that_gives_logits_only_is_taken_as_it_is():
     assert model(torch.rand(2, 3, 32, 32)).shape == (2, 3)
 
 
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [
+        ("multi_label_classification", "sigmoid"),
+        ("single_label_classification", "softmax"),
+        ("regression", "scores"),
+        (None, "auto"),
+    ],
+)
+def test_the_problem_type_says_what_the_outputs_are(tmp_path, problem, kind):
+    network = vit()
+    network.config.problem_type = problem
+    assert load_model(network, size=32).outputs == kind
+    network.save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size=32).save_pretrained(tmp_path)
+    assert load_model(str(tmp_path)).outputs == kind
+    assert load_model(str(tmp_path), "none", outputs="scores").outputs == "scores"
+
+
 def test_placeholders_are_no_names():
     assert load_model(vit(4, labels=None), size=32).class_names is None
 

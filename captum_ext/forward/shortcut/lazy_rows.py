@@ -123,9 +123,10 @@ class Example:
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
-        self.flat = x.flatten()
+        self.flat = flat = x.flatten()
+        # Not of self: an object that holds a function of itself stays until a collection.
         self.through = Once(
-            lambda weight, bias: functional.linear(self.flat.to(weight.dtype), weight, bias)
+            lambda weight, bias: functional.linear(flat.to(weight.dtype), weight, bias)
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from captum_ext.checks import precise
 from captum_ext.forward import Evaluator
 from captum_ext.layers import gradients_of
+from captum_ext.perturbation.learned_masks.adam import Adam
 from captum_ext.perturbation.learned_masks.loss import MaskLoss
 from captum_ext.perturbation.learned_masks.mask_views import MaskView
 from captum_ext.perturbation.learned_masks.references import References
@@ -65,7 +66,7 @@ class MaskLearner:
             level[:, None, None].to(x).repeat(1, *view.grid).requires_grad_()
             for view, x in zip(self.views, self.images, strict=True)
         )
-        optimizer = torch.optim.Adam(masks, lr=lr)
+        optimizer = Adam(masks, lr)
         losses = []
         for _ in range(n_steps):
             with torch.enable_grad():
@@ -76,12 +77,14 @@ class MaskLearner:
                 # By way of the score: a model in half precision could not bear the slope.
                 (slope,) = torch.autograd.grad(evidence.sum(), known)
                 by_score = gradients_of(scores.sum(), masks)
-            for mask, one, other in zip(masks, by_score, by_price, strict=True):
-                mask.grad = slope[:, None, None].to(one) * one + other
             losses.append((evidence + price).detach())
             if len(losses) == 1:
                 _check_finite(losses[0], *by_score)
-            optimizer.step()
+            gradients = [
+                slope[:, None, None].to(one) * one + other
+                for one, other in zip(by_score, by_price, strict=True)
+            ]
+            optimizer.step(gradients)
             for mask in masks:
                 mask.detach().clamp_(0, 1)
             on_step()

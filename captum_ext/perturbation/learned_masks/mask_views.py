@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from captum_ext.baselines import blur
-from captum_ext.checks import check_int, check_number, precise
+from captum_ext.baselines import MOST_SIGMA, blur
+from captum_ext.checks import MOST_ROWS, check_int, check_number, described, precise
 
 #: Standard deviation of a mask's smoothing in sides of the image: 5 pixels of 224.
 SMOOTHING = 5 / 224
@@ -48,10 +48,10 @@ class MaskView:
         if smoothing is None:
             sigma = SMOOTHING * min(self.sides)
         else:
-            sigma = check_number(smoothing, "smoothing", low=0)
+            sigma = check_number(smoothing, "smoothing", low=0, high=MOST_SIGMA)
         if jitter is None:
             jitter = min(JITTER, min(self.sides) - 1)
-        self.jitter = check_int(jitter, "jitter", minimum=0)
+        self.jitter = check_int(jitter, "jitter", minimum=0, maximum=MOST_ROWS)
         if jitter >= min(self.sides):
             raise ValueError(
                 f"jitter must be below the shortest side, {min(self.sides)} pixels; got {jitter}"
@@ -90,8 +90,10 @@ def _grid(mask_size: Any, sides: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of the mask for an image of ``sides``."""
     if isinstance(mask_size, tuple | list):
         if len(mask_size) != 2:
-            raise ValueError(f"mask_size must be a number or (rows, columns); got {mask_size!r}")
-        sizes = [check_int(each, "each side of mask_size", minimum=1) for each in mask_size]
+            raise ValueError(
+                f"mask_size must be a number or (rows, columns); got {described(mask_size)}"
+            )
+        sizes = [check_int(each, "each side of mask_size", 1, MOST_ROWS) for each in mask_size]
         return min(sizes[0], sides[0]), min(sizes[1], sides[1])
-    scale = min(1.0, check_int(mask_size, "mask_size", minimum=1) / min(sides))
+    scale = min(1.0, check_int(mask_size, "mask_size", 1, MOST_ROWS) / min(sides))
     return max(1, round(sides[0] * scale)), max(1, round(sides[1] * scale))

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_int, check_number, precise
+from captum_ext.checks import MOST_ROWS, check_int, check_number, precise
 from captum_ext.perturbation.marginals.base import Marginal, checked_data
 from captum_ext.perturbation.regions import Region, Regions
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
@@ -89,10 +89,10 @@ class ConditionalGaussian(Marginal):
         regularization: float = 1e-6,
         generator: GeneratorLike = None,
     ) -> None:
-        self.patch = check_int(patch, "patch", minimum=1)
-        self.padding = check_int(padding, "padding", minimum=0)
+        self.patch = check_int(patch, "patch", minimum=1, maximum=MOST_ROWS)
+        self.padding = check_int(padding, "padding", minimum=0, maximum=MOST_ROWS)
         self.full_color = bool(full_color)
-        self.n_patches = check_int(n_patches, "n_patches", minimum=2)
+        self.n_patches = check_int(n_patches, "n_patches", minimum=2, maximum=MOST_ROWS)
         self.regularization = check_number(regularization, "regularization", low=0, above=True)
         self.seed = seed_of(generator)
         self._fitted: _Fit | None = None
@@ -287,11 +287,13 @@ class _Fit:
         Computed once for each place of a window in its patch; the oldest are dropped.
         """
         key = (hidden.numpy().tobytes(), like.dtype, like.device)
-        if key not in self._factors:
-            if len(self._factors) >= MOST_FACTORS:
-                self._factors.pop(next(iter(self._factors)))
-            self._factors[key] = self.factorized(hidden, like)
-        return self._factors[key]
+        factor = self._factors.get(key)
+        if factor is None:
+            # Another thread may use the same marginal, and drop what this one looks at.
+            for oldest in list(self._factors)[: max(0, len(self._factors) - MOST_FACTORS + 1)]:
+                self._factors.pop(oldest, None)
+            factor = self._factors[key] = self.factorized(hidden, like)
+        return factor
 
     def factorized(self, hidden: Tensor, like: Tensor) -> _Factor:
         """What :meth:`factor` keeps."""

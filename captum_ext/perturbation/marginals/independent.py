@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_inputs, check_int
+from captum_ext.checks import check_inputs, check_int, described
 from captum_ext.perturbation.marginals.base import Marginal, checked_data
 from captum_ext.perturbation.regions import Region, Regions
 
 #: Combinations of levels, up to which all are taken in place of a sample.
 MOST_ENUMERATED = 4096
+#: The most levels of equal steps: those of 24 bits.
+MOST_LEVELS = 2**24
 
 
 class Uniform(Marginal):
@@ -38,7 +40,7 @@ class Uniform(Marginal):
             try:
                 values = torch.as_tensor(levels).flatten()
             except (TypeError, ValueError) as error:
-                raise TypeError(f"levels must be numbers; got {levels!r}") from error
+                raise TypeError(f"levels must be numbers; got {described(levels)}") from error
             if values.is_complex() or values.dtype == torch.bool:
                 raise TypeError(f"levels must be real numbers; got {values.dtype}")
             if values.numel() == 0:
@@ -46,7 +48,7 @@ class Uniform(Marginal):
             check_inputs(values, "levels")
             self.levels = values.detach().double().cpu()
         else:
-            count = check_int(levels, "levels", minimum=1)
+            count = check_int(levels, "levels", minimum=1, maximum=MOST_LEVELS)
             self.levels = torch.linspace(0, 1, count, dtype=torch.float64)
 
     def count(self, n_values: int, n_samples: int) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from captum_ext.checks import check_int, most_of
 from captum_ext.perturbation.mask_search.archive import ASIDE, DRAWN, Archive, keys_of
 from captum_ext.perturbation.mask_search.settings import SearchSettings
 from captum_ext.perturbation.mask_search.strategies import NEVER, Population
@@ -219,6 +220,8 @@ def search_masks(
         >>> trail.best[:3].tolist(), trail.best_fitness[-1]
         ([True, True, True], 1.0)
     """
+    most = min(most_of(8 * len(own)) for own in live)
+    check_int(settings.population_size, "population_size", minimum=2, maximum=max(2, most))
     trails = dict(enumerate(map(Trail, live)))
     ends = [torch.stack([own, torch.zeros_like(own)]) for own in live]
     _ask(show, trails, [(number, both, [ASIDE] * 2) for number, both in enumerate(ends)])

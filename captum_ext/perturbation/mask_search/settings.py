@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_choice, check_int, check_number
+from captum_ext.checks import MOST_STEPS, check_choice, check_int, check_number
 from captum_ext.perturbation.mask_search.strategies import Genetic, HillClimbing, Strategy
 
 OBJECTIVES = ("preserve", "delete", "both")
@@ -41,9 +41,12 @@ class SearchSettings:
     bounded: bool = True
 
     def __post_init__(self) -> None:
-        check_int(self.n_generations, "n_generations", minimum=1)
-        check_int(self.population_size, "population_size", minimum=2)
-        if check_int(self.n_parents, "n_parents", minimum=1) > self.population_size:
+        check_int(self.n_generations, "n_generations", minimum=1, maximum=MOST_STEPS)
+        check_int(self.population_size, "population_size", minimum=2, maximum=MOST_STEPS)
+        if (
+            check_int(self.n_parents, "n_parents", minimum=1, maximum=MOST_STEPS)
+            > self.population_size
+        ):
             raise ValueError(
                 f"n_parents must be at most population_size, {self.population_size}; "
                 f"got {self.n_parents}"
@@ -54,7 +57,7 @@ class SearchSettings:
         if self.threshold is not None:
             check_number(self.threshold, "threshold", high=1 if self.bounded else math.inf)
         check_number(self.min_gain, "min_gain", low=0)
-        check_int(self.patience, "patience", minimum=1)
+        check_int(self.patience, "patience", minimum=1, maximum=MOST_STEPS)
         check_choice(self.objective, "objective", OBJECTIVES)
         check_number(self.sparsity, "sparsity", low=0)
         check_choice(self.strategy, "strategy", STRATEGIES)

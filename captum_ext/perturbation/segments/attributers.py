@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from captum_ext.checks import check_choice, check_int, precise
-from captum_ext.perturbation.probabilities import MODES, difference
+from captum_ext.perturbation.probabilities import MODES, MOST_EXAMPLES, difference
 from captum_ext.perturbation.segments.linear_fit import least_squares, shapley_kernel
 from captum_ext.perturbation.segments.samplers import check_samples
+from captum_ext.soundness.evidence import note
 
 #: Samples that are weighed at a time.
 CHUNK = 512
@@ -182,7 +183,9 @@ class KernelShapAttributer(Attributer):
         rest = outputs[..., mixed] - base - share * z.sum(1)
         weights = shapley_kernel(z.sum(1), z.shape[1]).sqrt()
         n_free = z.shape[1] - 1
-        return share + least_squares(design * weights[:, None], rest * weights, n_free)
+        scores = share + least_squares(design * weights[:, None], rest * weights, n_free)
+        note("completeness", (scores.sum(-1).reshape(-1), gain.reshape(-1)))
+        return scores
 
 
 @dataclass(frozen=True)
@@ -222,8 +225,8 @@ class PdaAttributer(Attributer):
 
     def __post_init__(self) -> None:
         check_choice(self.mode, "mode", MODES)
-        check_int(self.n_classes, "n_classes", minimum=2)
-        check_int(self.n_train, "n_train", minimum=1)
+        check_int(self.n_classes, "n_classes", minimum=2, maximum=MOST_EXAMPLES)
+        check_int(self.n_train, "n_train", minimum=1, maximum=MOST_EXAMPLES)
 
     def check(self, samples: Tensor) -> None:
         _check_every_segment(samples, "perturbed")
@@ -234,7 +237,8 @@ class PdaAttributer(Attributer):
         if low < -ROUNDING or high > 1 + ROUNDING:
             raise ValueError(
                 "outputs must be probabilities in [0, 1] for PDA (end forward_func in a "
-                f"softmax); got values from {low:g} to {high:g}"
+                "softmax or sigmoid, or say outputs='softmax' or 'sigmoid' to explain()); got "
+                f"values from {low:g} to {high:g}"
             )
 
     def _scores(self, outputs: Tensor, kept: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ This takes O(S x hidden) for each row, and less where few segments are removed, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,7 @@ class BlendedImage:
         # A color for each sample is a sum of its channels; few fills are taken as they are.
         fills, channels = fill.fills, fill.image.shape[0]
         self.by_channel = len(fills) > channels and fills.shape[2:] == (1, 1)
-        self.sums = Once(self._sums)
+        self.sums = Once(_SegmentSums(fill, segments, self.by_channel))
 
     def pays(self, n_samples: int) -> bool:
         """Whether sums of segments are fewer than the rows."""
@@ -49,7 +51,26 @@ class BlendedImage:
     def _n_sources(self) -> int:
         return self.fill.image.shape[0] if self.by_channel else len(self.fill.fills)
 
-    def _sums(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    def colors(self, rows: Tensor) -> Tensor:
+        """How much of each of the fills' sources rows have: ``[b, R]``."""
+        index = self.fill.index(rows)
+        if self.by_channel:
+            return self.fill.fills[index].flatten(1)
+        return torch.nn.functional.one_hot(index, len(self.fill.fills)).to(self.fill.fills)
+
+
+@dataclass(frozen=True, eq=False)
+class _SegmentSums:
+    """What a linear layer makes of each segment; a :class:`BlendedImage` keeps the sums.
+
+    Not a method of that: an object that holds its own method stays until a garbage collection.
+    """
+
+    fill: BlendFill
+    segments: Segments
+    by_channel: bool
+
+    def __call__(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         """``A [S, h]`` of the image, and ``B [R, S, h]`` of what the fills consist of."""
         image = self.fill.image
         if self.by_channel:
@@ -73,13 +94,6 @@ class BlendedImage:
             return total
         masks = self.segments.masks.flatten(1).to(weight.dtype)
         return torch.einsum("sp,cp,hcp->sh", masks, values, columns)
-
-    def colors(self, rows: Tensor) -> Tensor:
-        """How much of each of the fills' sources rows have: ``[b, R]``."""
-        index = self.fill.index(rows)
-        if self.by_channel:
-            return self.fill.fills[index].flatten(1)
-        return torch.nn.functional.one_hot(index, len(self.fill.fills)).to(self.fill.fills)
 
 
 class BlendedRows(LazyRows):

@@ -14,6 +14,8 @@ from captum_ext.perturbation.segments.perturbers import Fill, Perturber
 from captum_ext.randomness import GeneratorLike
 
 BYTES = 255
+#: The largest neighborhood that is looked at.
+MOST_RADIUS = 1000
 METHODS = ("telea", "navier-stokes", "biharmonic")
 
 
@@ -46,7 +48,7 @@ class Inpaint(Perturber):
 
     def __init__(self, method: str = "telea", radius: int = 3) -> None:
         self.method = check_choice(method, "method", METHODS)
-        self.radius = check_int(radius, "radius", minimum=1)
+        self.radius = check_int(radius, "radius", minimum=1, maximum=MOST_RADIUS)
         if method != "biharmonic":
             _opencv()
 

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from captum_ext.baselines import image_mean, image_median
-from captum_ext.checks import check_choice, check_differentiable, check_inputs, check_int
+from captum_ext.checks import check_choice, check_differentiable, check_inputs, check_int, described
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 
+#: The most bins of a channel: more than a channel of 16 bits has values.
+MOST_BINS = 2**17
 #: ``fill(rows [b], masks [b, H, W])`` gives the perturbed images ``[b, C, H, W]`` of those rows.
 Fill = Callable[[Tensor, Tensor], Tensor]
 
@@ -137,13 +139,14 @@ class SolidColor(Blend):
         values = torch.as_tensor(color, dtype=torch.float64).flatten()
         check_inputs(values, "color")
         self.color = values
+        self._given = described(color)
 
     def check(self, image: Tensor, n_samples: int) -> None:
         channels = image.shape[0]
         if isinstance(self.color, Tensor) and self.color.numel() not in (1, channels):
             raise ValueError(
                 f"color must be one number, or one for each of the image's {channels} channels; "
-                f"got {self.color.tolist()}"
+                f"got {self._given}"
             )
 
     def fills(self, image: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
@@ -278,7 +281,7 @@ class ColorHistogram(Blend):
     """
 
     def __init__(self, n_bins: int = 8) -> None:
-        self.n_bins = check_int(n_bins, "n_bins", minimum=1)
+        self.n_bins = check_int(n_bins, "n_bins", minimum=1, maximum=MOST_BINS)
 
     def fills(self, image: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
         pixels = image.flatten(1)

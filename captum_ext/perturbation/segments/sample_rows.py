@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -50,7 +51,6 @@ class SampledExample:
     ) -> None:
         self.segments = segments
         self.columns = columns
-        self.dtypes = [image.dtype for image in images]
         self.n_drawn = len(drawn)
         no_whole, no_empty = not drawn.all(1).any(), bool(drawn.any(1).all())
         self.n_whole = int(no_whole and any(each.needs_kept for each in attributers))
@@ -63,9 +63,8 @@ class SampledExample:
         for attributer in attributers:
             attributer.check(self.samples[self._rows_for(attributer)])
         # Colors and the like are drawn for two more, so that attributers do not affect the draws.
-        self.rows = PerturbedExample(
-            images, perturbers, self.n_drawn, self._keep, generator, spare=2
-        )
+        keep = _Keep(self.samples, segments, columns, [image.dtype for image in images])
+        self.rows = PerturbedExample(images, perturbers, self.n_drawn, keep, generator, spare=2)
         blends = (
             BlendedImage(fill, own) if isinstance(fill, BlendFill) else None
             for fill, own in zip(self.rows.fills, segments, strict=True)
@@ -110,19 +109,33 @@ class SampledExample:
             for each, own in zip(self.segments, self.columns, strict=True)
         ]
 
-    def _keep(self, numbers: Tensor) -> tuple[Tensor, ...]:
-        samples = self.samples[numbers]
-        return tuple(
-            each.cover(samples[:, own].to(dtype))
-            for each, own, dtype in zip(self.segments, self.columns, self.dtypes, strict=True)
-        )
-
     def _rows_for(self, attributer: Attributer) -> Tensor:
         chosen = torch.ones(len(self.samples), dtype=torch.bool)
         end_of_whole = self.n_drawn + self.n_whole
         chosen[self.n_drawn : end_of_whole] = attributer.needs_kept
         chosen[end_of_whole:] = attributer.needs_removed
         return chosen.to(self.samples.device)
+
+
+@dataclass(frozen=True, eq=False)
+class _Keep:
+    """What samples keep of each image: see :data:`captum_ext.perturbation.rows.Keep`.
+
+    Not a method of the example: an object that holds its own method stays until a garbage
+    collection.
+    """
+
+    samples: Tensor
+    segments: tuple[Segments, ...]
+    columns: tuple[Tensor, ...]
+    dtypes: Sequence[torch.dtype]
+
+    def __call__(self, numbers: Tensor) -> tuple[Tensor, ...]:
+        samples = self.samples[numbers]
+        return tuple(
+            each.cover(samples[:, own].to(dtype))
+            for each, own, dtype in zip(self.segments, self.columns, self.dtypes, strict=True)
+        )
 
 
 def sampled_examples(

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_choice, check_int, check_number
+from captum_ext.checks import MOST_STEPS, check_choice, check_int, check_number, described, most_of
 from captum_ext.randomness import GeneratorLike, example_generator, seed_of
 
 #: ``sampler(n_segments, n_samples, generator)`` -> ``[N, S]`` of bool.
@@ -60,7 +60,8 @@ class BernoulliSampler:
     def __call__(
         self, n_segments: int, n_samples: int | None = None, generator: GeneratorLike = None
     ) -> Tensor:
-        count, stream = _count(n_samples, n_segments), example_generator(seed_of(generator))
+        count = _count(n_samples, n_segments)
+        stream = example_generator(seed_of(generator))
         return _kept_with(torch.full((count, 1), self.p, dtype=torch.float64), n_segments, stream)
 
 
@@ -159,11 +160,16 @@ class SingleFeatureSampler:
     decides_count = True
 
     def __post_init__(self) -> None:
-        check_int(self.repeats, "repeats", minimum=1)
+        check_int(self.repeats, "repeats", minimum=1, maximum=MOST_STEPS)
 
     def __call__(
         self, n_segments: int, n_samples: int | None = None, generator: GeneratorLike = None
     ) -> Tensor:
+        if self.repeats > most_of(n_segments**2):
+            raise ValueError(
+                f"repeats must be at most {most_of(n_segments**2)} for {n_segments} segments; got "
+                f"{self.repeats}"
+            )
         one = torch.eye(n_segments, dtype=torch.bool)
         turns = (one if self.inverse else ~one).repeat_interleave(self.repeats, dim=0)
         rows = [turns]
@@ -175,7 +181,7 @@ class SingleFeatureSampler:
         if n_samples is not None and n_samples != len(samples):
             raise ValueError(
                 f"n_samples must be {len(samples)} for {n_segments} segments, or None: one "
-                f"sample for each segment; got {n_samples}"
+                f"sample for each segment; got {described(n_samples)}"
             )
         return samples
 
@@ -201,7 +207,7 @@ class ShapSampler:
     def __call__(
         self, n_segments: int, n_samples: int | None = None, generator: GeneratorLike = None
     ) -> Tensor:
-        count = _count(n_samples, n_segments + 2)
+        count = _count(n_samples, n_segments, spare=2)
         if n_segments < math.log2(count):
             count = 2**n_segments
         samples = torch.full((count, n_segments), not self.inverse)
@@ -248,7 +254,7 @@ class FixedSampler:
         samples = check_samples(self.samples, n_segments)
         if n_samples is not None and n_samples != len(samples):
             raise ValueError(
-                f"n_samples must be {len(samples)}, as given, or None; got {n_samples}"
+                f"n_samples must be {len(samples)}, as given, or None; got {described(n_samples)}"
             )
         return samples
 
@@ -282,8 +288,10 @@ def check_samples(samples: Any, n_segments: int | None = None) -> Tensor:
     return samples == 1
 
 
-def _count(n_samples: int | None, default: int) -> int:
-    return default if n_samples is None else check_int(n_samples, "n_samples", minimum=1)
+def _count(n_samples: int | None, n_segments: int, spare: int = 0) -> int:
+    if n_samples is None:
+        return n_segments + spare
+    return check_int(n_samples, "n_samples", minimum=1, maximum=most_of(n_segments))
 
 
 def _kept_with(p: Tensor, n_segments: int, generator: torch.Generator) -> Tensor:

@@ -20,7 +20,8 @@ from skimage.filters import sobel
 from skimage.segmentation import watershed
 from torch import Tensor
 
-from captum_ext.checks import check_choice, check_int, check_number
+from captum_ext.baselines import MOST_SIGMA
+from captum_ext.checks import MOST_ROWS, check_choice, check_int, check_number
 from captum_ext.perturbation.feature_masks import grid_labels
 from captum_ext.perturbation.segments.segments import Segments, check_cells, check_segments
 
@@ -56,8 +57,8 @@ class Grid:
     edges: str = "hard"
 
     def __post_init__(self) -> None:
-        check_int(self.rows, "rows", minimum=1)
-        check_int(self.cols, "cols", minimum=1)
+        check_int(self.rows, "rows", minimum=1, maximum=MOST_ROWS)
+        check_int(self.cols, "cols", minimum=1, maximum=MOST_ROWS)
         check_choice(self.edges, "edges", ("hard", "bilinear"))
 
     def __call__(self, image: Tensor) -> Segments:
@@ -192,7 +193,7 @@ class Fade:
     sigma: float
 
     def __post_init__(self) -> None:
-        check_number(self.sigma, "sigma", low=0, above=True)
+        check_number(self.sigma, "sigma", low=0, high=MOST_SIGMA, above=True)
 
     def __call__(self, image: Tensor) -> Segments:
         segments = check_segments(self.segmenter(_check_image(image)), image)

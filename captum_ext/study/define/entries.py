@@ -20,7 +20,6 @@ from captum_ext.models import load_model
 from captum_ext.models.loading import factory_of
 from captum_ext.perturbation import Perturber
 from captum_ext.registry import as_metric, as_spec
-from captum_ext.signatures import accepted_arguments
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.study.define.models import Aim, StudyClassifier, StudyExamModel, StudyModel
 from captum_ext.study.plan.canonical import plain, source
@@ -141,15 +140,14 @@ class MethodEntry:
         noise = self.baseline in RANDOM or (isinstance(baselines, str) and baselines in RANDOM)
         return noise or bool(spec.needs & {Need.REFERENCES, Need.BACKGROUND})
 
-    def check(self, model: nn.Module, layer: nn.Module | None) -> None:
+    def check(self) -> None:
         """Refuses settings that the method does not take.
 
         Raises:
             TypeError: it names them.
-            ValueError: the method does not work on the model.
         """
         spec = self.spec
-        accepted, takes_any = accepted_arguments(spec.make(model, layer))
+        accepted, takes_any = spec.accepted()
         if self.baseline is not None and (
             "baselines" not in accepted or spec.needs & {Need.REFERENCES, Need.BACKGROUND}
         ):
@@ -173,7 +171,7 @@ class MethodEntry:
             >>> first.questions(model) == second.questions(model)
             True
         """
-        if callable(self.settings) or self.spec.problem_with(model) is not None:
+        if callable(self.settings) or self.spec.needs_module:
             return None
         method = self.spec.make(model)
         if isinstance(method, GeneticIPHA):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_choice, check_int, one_line, shortened
+from captum_ext.checks import check_choice, check_int, described, one_line
 from captum_ext.image_files import EMBEDDED, open_image, read_image
 from captum_ext.study.plan.digest import digest_of_bytes, digest_of_tensor
 
@@ -141,7 +141,7 @@ class CropImage(StudyImage):
     def __post_init__(self) -> None:
         check_choice(self.source, "source", EMBEDDED)
         if not isinstance(self.box, (tuple, list)) or len(self.box) != 3:
-            raise TypeError(f"box must be (top, left, side); got {shortened(self.box)}")
+            raise TypeError(f"box must be (top, left, side); got {described(self.box)}")
         names = ("top", "left", "side")
         top, left, side = (
             check_int(value, f"{name} of box", minimum=int(name == "side"))
@@ -193,10 +193,10 @@ def check_names(names: Sequence[str], what: str) -> None:
     """
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"{what} must have names that are texts; got {shortened(name)}")
+            raise TypeError(f"{what} must have names that are texts; got {described(name)}")
         if not name.strip() or not name.isprintable():
             raise ValueError(
-                f"{what} must have names of letters on one line; got {shortened(name)}"
+                f"{what} must have names of letters on one line; got {described(name)}"
             )
     for name, count in Counter(names).items():
         if count > 1:

@@ -9,16 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from captum_ext.choices import OUTPUT_KINDS
 from captum_ext.coerce import layer_of
 from captum_ext.exam import KnownModel, as_gray_levels
 from captum_ext.forward import Preprocessed
 from captum_ext.models import Classifier
-from captum_ext.outputs import with_output, with_softmax
+from captum_ext.models.output_kind import LOGITS
+from captum_ext.outputs import with_output, with_probabilities
+from captum_ext.soundness import ModelFacts, observe
 from captum_ext.spec import MethodSpec, Resolution
 from captum_ext.study.plan.canonical import digest_of_model
 
 #: Words that a study takes in place of a class.
 PREDICTED, LABEL = "predicted", "label"
+
+
+#: Side of the gray picture that a model is looked at with.
+GRAY_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -29,13 +36,14 @@ class Aim:
         seen: ``[1, C, h, w]``.
         target: the class's index.
         label: its name, or its index.
-        has_logit: whether the model gives logits.
+        outputs: what the model gives, one of :data:`captum_ext.choices.OUTPUT_KINDS`, and not
+            ``"auto"``.
     """
 
     seen: Tensor = field(repr=False)
     target: int
     label: str
-    has_logit: bool
+    outputs: str
 
 
 class StudyModel(ABC):
@@ -53,6 +61,11 @@ class StudyModel(ABC):
     def counted(self) -> nn.Module:
         """What every pass runs through once, whichever output it is for."""
         return self.model
+
+    @property
+    def outputs(self) -> str:
+        """The kind of the model's outputs, one of :data:`captum_ext.choices.OUTPUT_KINDS`."""
+        return str(getattr(self.model, "outputs", OUTPUT_KINDS[0]))
 
     @property
     @abstractmethod
@@ -85,8 +98,12 @@ class StudyModel(ABC):
 
     def fitting(self, spec: MethodSpec) -> nn.Module:
         """The model with an output that a method can explain."""
-        module, _ = with_output(spec, self.model, "auto", has_logit=False)
+        module, _ = with_output(spec, self.model, "auto", "probabilities")
         return module
+
+    def facts(self, spec: MethodSpec) -> ModelFacts:
+        """What a run on a gray picture says of the model that a method explains."""
+        return observe(self.fitting(spec), self.see(torch.full((3, GRAY_SIDE, GRAY_SIDE), 0.5)))
 
     def explained(self, spec: MethodSpec, aim: Aim, output: str) -> tuple[nn.Module, str]:
         """The model as a method sees it, and which output it then gives.
@@ -96,11 +113,11 @@ class StudyModel(ABC):
             aim: what is explained.
             output: one of :data:`captum_ext.choices.OUTPUTS`.
         """
-        return with_output(spec, self.model, output, aim.has_logit)
+        return with_output(spec, self.model, output, aim.outputs)
 
     @abstractmethod
     def scored(self, aim: Aim, output: str) -> nn.Module:
-        """The model as metrics see it: ``"probability"`` or ``"logit"``."""
+        """The model as metrics see it: ``"probability"`` or ``"logit"``, where it gives one."""
 
     def layer(self, name: str | None) -> nn.Module | None:
         """The layer of a name."""
@@ -131,7 +148,8 @@ class StudyClassifier(StudyModel):
 
     @property
     def fingerprint(self) -> str:
-        return digest_of_model(self.model, repr(self.model.view), self.model.class_names)
+        model = self.model
+        return digest_of_model(model, repr(model.view), model.class_names, model.outputs)
 
     def see(self, image: Tensor) -> Tensor:
         return self.model.see(image.float().expand(3, -1, -1))
@@ -147,12 +165,13 @@ class StudyClassifier(StudyModel):
             (top,) = self.model.top(seen, 1)
         else:
             (top,) = self.model.describe(seen, [self.index_of(target)])
-        return Aim(seen, top.index, top.label, top.has_logit)
+        return Aim(seen, top.index, top.label, top.outputs)
 
     def scored(self, aim: Aim, output: str) -> nn.Module:
-        if not aim.has_logit or output == "logit":
+        if aim.outputs not in LOGITS or output == "logit":
             return self.model
-        return with_softmax(self.model)
+        explained: nn.Module = with_probabilities(self.model, aim.outputs)
+        return explained
 
 
 class StudyExamModel(StudyModel):
@@ -200,7 +219,8 @@ class StudyExamModel(StudyModel):
     def aim(self, seen: Tensor, target: int | str) -> Aim:
         predicted = target == PREDICTED
         index = int(self.model(seen)[0].argmax()) if predicted else self.index_of(target)
-        return Aim(seen, index, str(index), has_logit=self.model.output == "logit")
+        kind = "softmax" if self.model.output == "logit" else "probabilities"
+        return Aim(seen, index, str(index), kind)
 
     def scored(self, aim: Aim, output: str) -> nn.Module:
         return self.model.with_output(output)
@@ -242,6 +262,12 @@ class StandIn(StudyClassifier):
         self.network = network.to(seen).eval()
         self.model: Any = Preprocessed(self.network, (0.0,) * channels, (1.0,) * channels).eval()
 
+    @property
+    def outputs(self) -> str:
+        """As the other's; but its own are no probabilities, and it does not look at them."""
+        kinds = {"scores": "scores", "sigmoid": "sigmoid", "probabilities": "sigmoid"}
+        return kinds.get(self.other.outputs, "softmax")
+
     def see(self, image: Tensor) -> Tensor:
         return self.other.see(image)
 
@@ -249,7 +275,7 @@ class StandIn(StudyClassifier):
         return self.other.see_mask(mask)
 
     def aim(self, seen: Tensor, target: int | str) -> Aim:
-        return Aim(seen, 0, "0", has_logit=True)
+        return Aim(seen, 0, "0", self.outputs)
 
     def layer(self, name: str | None) -> nn.Module | None:
         return None if name is None else self.network[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from captum_ext.checks import check_int, shortened
+from captum_ext.checks import check_int, described
 from captum_ext.image_files import EMBEDDED, find_images
 from captum_ext.study.define.images import (
     ArrayImage,
@@ -92,7 +92,7 @@ def crops(count: int, seed: int = 0) -> list[StudyImage]:
     if check_int(count, "crops", minimum=1) > MOST_CROPS:
         raise ValueError(
             f"crops must be at most {MOST_CROPS:,}, squares of {len(EMBEDDED)} photographs; got "
-            f"{shortened(count)}. Pass photographs of your own for more"
+            f"{described(count)}. Pass photographs of your own for more"
         )
     draw = np.random.default_rng(seed)
     found: list[StudyImage] = []
@@ -124,7 +124,7 @@ def _crops_of(source: str) -> list[StudyImage]:
     # No number of more digits can be had, and int() reads some thousands of them at most.
     if not number.isdecimal() or not 1 <= int(number[: len(str(MOST_CROPS)) + 1]) <= MOST_CROPS:
         raise ValueError(
-            f"{shortened(source)} must be {CROPS}N with a whole number N from 1 to "
+            f"{described(source)} must be {CROPS}N with a whole number N from 1 to "
             f"{MOST_CROPS:,}, as {CROPS}16: different squares of {len(EMBEDDED)} photographs"
         )
     return crops(int(number))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from captum_ext.checks import check_int, shortened
+from captum_ext.checks import check_int, described
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage, check_names
 from captum_ext.study.define.models import LABEL, PREDICTED
@@ -86,10 +86,10 @@ class Study:
             object.__setattr__(self, "methods", limited)
         for seed in self.seeds:
             if check_int(seed, "seeds", minimum=0) >= 2**32:
-                raise ValueError(f"seeds must be from 0 to {2**32 - 1}; got {shortened(seed)}")
+                raise ValueError(f"seeds must be from 0 to {2**32 - 1}; got {described(seed)}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(
-                f"seeds must be different numbers, at least one; got {shortened(self.seeds)}"
+                f"seeds must be different numbers, at least one; got {described(self.seeds)}"
             )
         check_int(self.gallery, "gallery", minimum=0)
         self._check_target()
@@ -142,10 +142,10 @@ def check_title(title: Any, what: str) -> None:
         >>> check_title("Edges", "title")
     """
     if not isinstance(title, str):
-        raise TypeError(f"{what} must be a text; got {shortened(title)}")
+        raise TypeError(f"{what} must be a text; got {described(title)}")
     if not title.isprintable():
         raise ValueError(
-            f"{what} must be on one line, without control characters; got {shortened(title)}"
+            f"{what} must be on one line, without control characters; got {described(title)}"
         )
 
 

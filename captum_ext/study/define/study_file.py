@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from captum_ext.checks import one_line
+from captum_ext.checks import check_choice, one_line
+from captum_ext.choices import OUTPUT_KINDS
 from captum_ext.image_files import SUFFIXES
 from captum_ext.registry import get_exam_model
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
@@ -57,6 +58,7 @@ _MODEL_KEYS: dict[str, tuple[type, ...]] = {
     "size": (int, list),
     "fit": (str,),
     "class_names": (str, list),
+    "outputs": (str,),
     "device": (str,),
 }
 _METHOD_KEYS: dict[str, tuple[type, ...]] = {
@@ -199,6 +201,8 @@ def _model(entry: Any, folder: Path) -> ModelEntry:
         value = settings.get(name)
         if isinstance(value, str) and os.path.isfile(folder / value):
             settings[name] = str((folder / value).absolute())
+    if "outputs" in settings:
+        check_choice(settings["outputs"], "outputs", OUTPUT_KINDS)
     if isinstance(settings.get("size"), list):
         settings["size"] = tuple(settings["size"])
     return ModelEntry.classifier(entry["model"], entry.get("name"), **settings)

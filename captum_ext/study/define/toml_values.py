@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from captum_ext.value_checks import check_choice, one_line, shortened
+from captum_ext.value_checks import check_choice, described, one_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -80,8 +80,7 @@ def _check_values(content: Any) -> None:
             ]
         elif isinstance(value, int) and value not in WHOLE_NUMBERS:
             raise ValueError(
-                f"{shortened(place)[1:-1]} must be a whole number of at most 64 bits; got "
-                f"{shortened(value, 20)}"
+                f"{place[:80]} must be a whole number of at most 64 bits; got {described(value)}"
             )
 
 
@@ -128,7 +127,7 @@ def check_kind(value: Any, kinds: tuple[type, ...], what: str) -> None:
     # To Python, true is a whole number.
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         allowed = " or ".join(_KINDS[kind] for kind in kinds)
-        raise ValueError(f"{what} must be {allowed}; got {shortened(value)}")
+        raise ValueError(f"{what} must be {allowed}; got {described(value)}")
 
 
 class Problems:

@@ -11,6 +11,7 @@ from typing import Any
 
 from captum_ext.checks import one_line
 from captum_ext.metric_spec import MetricNeed
+from captum_ext.outputs import problem_with_outputs
 from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.entries import MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
@@ -141,13 +142,15 @@ class _Planner:
                 try:
                     layer = subject.layer(entry.layer)
                     model = subject.fitting(entry.spec)
-                    problem = entry.spec.problem_with(model, layer)
+                    facts = subject.facts(entry.spec)
+                    problem = problem_with_outputs(entry.spec, subject.outputs)
+                    problem = problem or entry.spec.problem_with(model, facts, layer)
                     if problem is None:
-                        entry.check(model, layer)
-                except (TypeError, ValueError):
+                        entry.check()
+                except (TypeError, ValueError, KeyboardInterrupt):
                     raise
-                except Exception as error:
-                    problem = f"{entry.name} fails: {type(error).__name__}: {one_line(error)}"
+                except BaseException:  # Also a SystemExit: it fails in a rehearsal, or in cells.
+                    problem = None
                 if problem is not None:
                     unfit[entry.name] = problem
         return unfit

@@ -130,7 +130,7 @@ def _ask(
     request = Request(
         aim.target,
         entry.output,
-        aim.has_logit,
+        aim.outputs,
         baseline=entry.baseline,
         layer=subject.layer(entry.layer),
         passes=entry.passes,

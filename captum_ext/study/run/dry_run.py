@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from captum_ext.checks import one_line
-from captum_ext.spec import Need
 from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
@@ -130,9 +128,6 @@ def _measure(tasks: list[Task], cache: StudyCache, estimate: Estimate) -> dict[s
             estimate.forward += sum(
                 metrics.get((asked.entry.name, metric.name), 0) for metric, _, _ in asked.metrics
             )
-            if stage.without_gradients and Need.GRADIENTS in asked.entry.spec.needs:
-                works[asked.entry.name] = False
-                estimate.problems.append(f"{asked.entry.name}: {stage.without_gradients}")
     return works
 
 
@@ -147,7 +142,7 @@ def _stage(tasks: list[Task], cache: StudyCache, estimate: Estimate) -> _Stage |
         except Exception:  # unreadable_images() tells it.
             continue
         try:
-            known = _run_once(subject, seen)
+            n_classes = _count_classes(subject, seen)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # Also a SystemExit of a model's own code.
@@ -156,35 +151,25 @@ def _stage(tasks: list[Task], cache: StudyCache, estimate: Estimate) -> _Stage |
             if len(errors) < MOST_TRIED:
                 continue
             break
-        if known is None:
+        if n_classes is None:
             return None
-        n_classes, without_gradients = known
         # A model of the exam is as cheap as a stand-in.
         if not isinstance(subject, StudyClassifier):
             return _Stage(subject, seen, image)
-        return _Stage(StandIn(subject, seen, n_classes), seen, image, without_gradients)
+        return _Stage(StandIn(subject, seen, n_classes), seen, image)
     if errors:
         estimate.refused.append(errors[0])
     return None
 
 
-def _run_once(subject: StudyModel, seen: Tensor) -> tuple[int, str] | None:
-    """How many classes a model gives scores for; why its gradients cannot be used, if so.
-
-    None where the scores are of a kind that no stand-in gives.
-    """
-    leaf = seen.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        scores = subject.model(leaf)
+def _count_classes(subject: StudyModel, seen: Tensor) -> int | None:
+    """How many classes a model gives scores for; None where no stand-in gives such scores."""
+    with torch.no_grad():
+        scores = subject.model(seen)
     if not isinstance(scores, Tensor) or scores.ndim < 2:
         subject.aim(seen, PREDICTED)  # It says what is wrong with the scores, if anything is.
         return None
-    try:
-        (gradient,) = torch.autograd.grad(scores[0].max(), leaf)
-    except Exception as error:
-        return scores.shape[1], f"the model gives no gradients: {one_line(error)}"
-    finite = bool(torch.isfinite(gradient).all())
-    return scores.shape[1], "" if finite else "the model's gradients are not finite"
+    return scores.shape[1]
 
 
 def _size(seen: Tensor) -> str:
@@ -194,11 +179,8 @@ def _size(seen: Tensor) -> str:
 class _Stage(StudyCache):
     """A cache that has one model and one image."""
 
-    def __init__(
-        self, subject: StudyModel, seen: Tensor, image: StudyImage, without_gradients: str = ""
-    ) -> None:
+    def __init__(self, subject: StudyModel, seen: Tensor, image: StudyImage) -> None:
         super().__init__()
-        self.without_gradients = without_gradients
         self._subject, self._seen, self.image = subject, seen, image
 
     def subject(self, entry: ModelEntry, fingerprint: str) -> StudyModel:

@@ -140,9 +140,9 @@ class MetricContext:
             # The same layer of a copy.
             names = {id(module): name for name, module in self.asked.named_modules()}
             layer = model.get_submodule(names[id(layer)])
-        request = replace(self.request, target=target, layer=layer, seed=self.seed)
+        request = replace(self.request, target=target, layer=layer, seed=self.seed, checks=False)
         with count_passes(model) as passes:
-            attribution, _ = run_method(self.spec, model, image, request)
+            attribution = run_method(self.spec, model, image, request).heat
         if self.subject.counted not in model.modules():
             self.spared.forward += passes.forward
         return attribution

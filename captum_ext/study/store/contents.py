@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from captum_ext.results import Direction
 from captum_ext.study.store.sqlite import explained, understood
-from captum_ext.value_checks import check_choice, shortened
+from captum_ext.value_checks import check_choice, described
 
 _ABOUT: Mapping[str, type] = {
     "title": str,
@@ -76,5 +76,5 @@ def _of_kind(value: Any, kind: type, what: str) -> Any:
         ValueError: it is of another.
     """
     if not isinstance(value, kind):
-        raise ValueError(f"{what} must be a {kind.__name__}; it is {shortened(value, 40)}")
+        raise ValueError(f"{what} must be a {kind.__name__}; it is {described(value)}")
     return value

@@ -13,7 +13,7 @@ from captum_ext.analysis.results import COLUMNS, MetricFacts, StudyResults
 from captum_ext.study.store.cells import ATTRIBUTIONS, FAILED, OK, CellResult
 from captum_ext.study.store.contents import about_in, identity_in
 from captum_ext.study.store.sqlite import reading, understood
-from captum_ext.value_checks import check_choice, shortened
+from captum_ext.value_checks import check_choice, described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,7 +129,7 @@ def _check_names(column: pd.Series[Any], known: set[str]) -> None:
     """
     strange = [name for name in column.cat.categories if name not in known]
     if strange or column.isna().any():
-        named = shortened(strange[0]) if strange else "nothing"
+        named = described(strange[0]) if strange else "nothing"
         raise ValueError(f"column {column.name} must hold names of the study; it holds {named}")
 
 

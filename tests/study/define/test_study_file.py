@@ -20,6 +20,10 @@ BAD = {
         {"models": '[{ model = "squeezenet1_0", weight = "none" }]'},
         "study.toml: models[1]: unknown key 'weight'; did you mean 'weights'",
     ),
+    "unknown outputs": (
+        {"models": '[{ model = "squeezenet1_0", outputs = "logits" }]'},
+        "models[1]: unknown outputs 'logits'",
+    ),
     "unknown method": ({"methods": '["salency"]'}, "methods[1]: unknown method 'salency'; did you"),
     "unknown metric": ({"metrics": '["gini", "srgg"]'}, "metrics[2]: unknown metric 'srgg'; did y"),
     "unknown exam": (

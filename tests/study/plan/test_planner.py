@@ -75,6 +75,8 @@ def test_how_a_model_sees_and_what_it_gives_change_keys():
     study = replace(study, models=[classifier("tiny")], metrics=[MetricEntry("gini")])
     model = ModelEntry.classifier(network(), "tiny", size=16, fit="squash")
     assert changed(study, models=[model]) == {"saliency", "smooth_grad"}
+    model = ModelEntry.classifier(network(), "tiny", size=16, outputs="sigmoid")
+    assert changed(study, models=[model]) == {"saliency", "smooth_grad"}
 
 
 def test_other_bytes_of_an_image_change_its_keys(tmp_path):

@@ -37,6 +37,10 @@ def saved(path, color, size=(16, 16)):
     return FileImage(path.stem, path)
 
 
+def mean_size(context):
+    return context.attribution.abs().mean()
+
+
 def test_a_corrupt_image_fails_and_the_rest_is_ok(tmp_path):
     (tmp_path / "corrupt.png").write_bytes(b"\x89PNG no picture")
     corrupt = FileImage("corrupt", tmp_path / "corrupt.png")
@@ -259,6 +263,34 @@ def test_passes_and_output_are_those_of_pictures(tmp_path):
         row = cells[cells["method"] == name].iloc[0]
         assert (row.forward, row.backward) == (answer.passes.forward, answer.passes.backward)
         assert row.output == answer.output and row.target == answer.about.index
+
+
+@pytest.mark.parametrize(
+    ("kind", "output"),
+    [("sigmoid", "probability"), ("softmax", "probability"), ("scores", "score")],
+)
+def test_a_studys_model_is_told_what_its_outputs_are(tmp_path, kind, output):
+    model = ModelEntry.classifier(network(), "tiny", size=16, outputs=kind)
+    methods = [MethodEntry("occlusion")]
+    about = ("size", "Size", "none", "mean magnitude", mean_size)
+    metrics = [MetricEntry(MetricSpec(*about, needs={"context"}))]
+    cells = cells_of(tmp_path, models=[model], methods=methods, images=pictures(1), metrics=metrics)
+    (cell,) = cells.itertuples()
+    subject = model.load()
+    aim = subject.aim(subject.see(pixels(0)), "predicted")
+    scored = subject.scored(aim, "probability")
+    heat = explain(scored, aim.seen, aim.target, "occlusion")
+    assert (cell.status, cell.output, aim.outputs) == ("ok", output, kind)
+    assert cell.value == pytest.approx(float(heat.abs().mean()))
+
+
+def test_a_study_says_which_methods_scores_do_not_do(tmp_path):
+    models = [
+        ModelEntry.classifier(network(), kind, size=16, outputs=kind)
+        for kind in ("scores", "sigmoid")
+    ]
+    study = small_study(models=models, methods=[MethodEntry("pda"), MethodEntry("saliency")])
+    assert any("on scores: pda needs probabilities" in note for note in plan_of(study).notes)
 
 
 def test_passes_of_metrics_are_counted_on_every_output(tmp_path):

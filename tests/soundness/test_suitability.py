@@ -7,7 +7,7 @@ from torch import nn
 from captum_ext import explain, get_method
 from captum_ext.attr.lrp import RULED_LAYERS
 from captum_ext.forward import Preprocessed, count_passes
-from captum_ext.suitable import (
+from captum_ext.soundness.suitability import (
     embeds_patches,
     without_deep_lift_rules,
     without_lrp_rules,
