@@ -1,7 +1,11 @@
 """Small models that the tests of soundness share."""
 
+import warnings
+
 import torch
 from torch import nn
+
+from captum_ext.value_checks import AttributionWarning
 
 
 def pictures(*shape, seed=0):
@@ -48,3 +52,19 @@ def calls(function, seed=0, **modules):
     """A :class:`Calls` in eval mode; ``modules`` are makers of modules, called after seeding."""
     torch.manual_seed(seed)
     return Calls(function, **{name: make() for name, make in modules.items()}).eval()
+
+
+def told(run):
+    """The result of a call and the warnings, or the error, that say what is wrong with it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = run()
+        except (TypeError, ValueError) as error:
+            return None, [str(error)]
+    return result, [str(w.message) for w in caught if w.category is AttributionWarning]
+
+
+def is_near(value, expected, part=0.01):
+    scale = torch.as_tensor(expected).abs().max()
+    return bool((torch.as_tensor(value) - expected).abs().max() <= part * scale + 1e-6)
