@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from captum_ext.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from captum_ext.examination import examine
     from captum_ext.explanation import explain
     from captum_ext.models import load_model
     from captum_ext.registry import (
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
         register,
         unregister,
     )
+    from captum_ext.request import Answer
+    from captum_ext.value_checks import AttributionWarning
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
@@ -29,8 +32,11 @@ __version__ = "0.1.0"
 IMPORTED = time.time()
 
 __all__ = [
+    "Answer",
+    "AttributionWarning",
     "MethodSpec",
     "Need",
+    "examine",
     "explain",
     "get_method",
     "load_model",

@@ -29,5 +29,7 @@ EXAM_MODELS = ("center_pixel", "additive", "and_or", "saturation")
 EXAM_OUTPUTS = ("probability", "log_probability", "logit")
 #: Names that the images of an exam take turns among.
 EXAM_IMAGES = ("astronaut", "chelsea", "coffee", "random")
+#: Passes that each method may take in an examination, where it needs no more at the least.
+TRIAL_PASSES = 200
 #: What a table of results can be written as.
 FORMATS = ("csv", "parquet")

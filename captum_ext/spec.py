@@ -202,9 +202,19 @@ class MethodSpec:
             >>> sorted(get_method("saliency").accepted()[0])
             ['abs', 'additional_forward_args', 'grad_kwargs', 'inputs', 'target']
         """
+        return accepted_arguments(self.specimen())
+
+    def specimen(self) -> Attribution:
+        """The attribution object of some model, to look at.
+
+        Example:
+            >>> from captum_ext.registry import get_method
+            >>> type(get_method("smooth_grad").specimen().attribution_method).__name__
+            'Saliency'
+        """
         model = nn.Conv2d(1, 1, 1)
         build = self.build or self.attribution
-        return accepted_arguments(build(model, model) if self.takes_layer else build(model))
+        return build(model, model) if self.takes_layer else build(model)
 
     def arguments(
         self,

@@ -30,7 +30,7 @@ FLOORS = (
     ("registry",),
     ("coerce", "outputs", "request"),
     ("asking",),
-    ("explanation", "readme"),
+    ("examination", "explanation", "readme"),
     ("visualize", "testing", "metrics"),
     ("exam", "pictures"),
     ("study",),

@@ -160,12 +160,13 @@ class _Tally:
         """Gives the layer a tensor of its own, to which no other layer sends relevance."""
         return tuple(x.clone() if isinstance(x, Tensor) else x for x in inputs)
 
-    def watch(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """Watches both ends of a layer."""
+    def watch(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """Watches both ends of a layer; what follows gets a copy, and has its hooks on that."""
         output.register_hook(partial(self._add, 1))
         for x in inputs:
             if isinstance(x, Tensor) and x.requires_grad:
                 x.register_hook(partial(self._add, -1))
+        return output.clone()
 
     def _add(self, sign: int, relevance: Tensor) -> None:
         rows = relevance.detach().reshape(len(relevance), -1).double()

@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, Any
 from captum_ext.choices import (
     BASELINES,
     DEFAULT_METHOD,
-    DEVICES,
     EMBEDDED,
-    FITS,
     MAX_SIDE,
-    OUTPUT_KINDS,
     OUTPUTS,
 )
 from captum_ext.cli.common import (
@@ -31,6 +28,7 @@ from captum_ext.cli.common import (
     settings_of,
     writable,
 )
+from captum_ext.cli.model_options import add_model_options, load_chosen_model
 from captum_ext.cli.picture_report import PictureFolders, report_of
 from captum_ext.value_checks import check_int, check_number, printable
 
@@ -56,34 +54,7 @@ def add_explain(commands: Any) -> None:
         metavar="IMAGE",
         help=f"files, folders, or photographs of scikit-image: {', '.join(EMBEDDED)}",
     )
-    model = explain.add_argument_group("the model")
-    model.add_argument(
-        "--model",
-        required=True,
-        help="a name of torchvision, timm (timm:NAME) or transformers (OWNER/NAME or a folder), or "
-        "package.module:factory",
-    )
-    model.add_argument(
-        "--weights",
-        default="DEFAULT",
-        help="DEFAULT (the library's own), a checkpoint's path, or none (random); of a checkpoint "
-        "with several sets of weights, as averages, model.pt#KEY takes one",
-    )
-    model.add_argument("--mean", type=_numbers, help="of its training images, as 0.5,0.5,0.5")
-    model.add_argument("--std", type=_numbers, help="their standard deviation")
-    model.add_argument("--size", type=int, help="pixels of a side of the images it takes")
-    model.add_argument(
-        "--fit", default=FITS[0], choices=FITS, help="own: as its weights want it; squash: no crop"
-    )
-    model.add_argument("--class-names", metavar="FILE", help="JSON list, or a line each")
-    model.add_argument(
-        "--outputs",
-        default=OUTPUT_KINDS[0],
-        choices=OUTPUT_KINDS,
-        help="what they are: logits of classes that compete (softmax) or of independent labels "
-        "(sigmoid), probabilities, or other scores; auto: as the library says, or as they look",
-    )
-    model.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICES)}, or cuda:1")
+    add_model_options(explain.add_argument_group("the model"))
     what = explain.add_argument_group("what is explained, and how")
     what.add_argument(
         "--method",
@@ -119,6 +90,12 @@ def add_explain(commands: Any) -> None:
         metavar="N",
         help="the most passes, forward and backward, that each method takes for a class",
     )
+    what.add_argument(
+        "--strict", action="store_true", help="a map that breaks its method's promise is an error"
+    )
+    what.add_argument(
+        "--no-checks", action="store_true", help="leave out the checks that take passes"
+    )
     what.add_argument("--seed", type=int, default=0, help="of the methods that draw")
     drawing = explain.add_argument_group("what it looks like")
     drawing.add_argument("--signed", action="store_true", help="red for the class, blue against it")
@@ -147,7 +124,6 @@ def run_explain(args: argparse.Namespace) -> int:
     check_writable(args.out)
     from tqdm.auto import tqdm
 
-    from captum_ext.models import load_model
     from captum_ext.visualize import check_drawing
 
     specs = chosen_methods(args.method)
@@ -156,17 +132,7 @@ def run_explain(args: argparse.Namespace) -> int:
             spec.checked_budget(args.passes)
     check_drawing(alpha=args.alpha, cmap=args.cmap, outlier_perc=args.outliers)
     with bad_input():
-        model = load_model(
-            args.model,
-            args.weights,
-            mean=args.mean,
-            std=args.std,
-            size=args.size,
-            fit=args.fit,
-            class_names=args.class_names,
-            outputs=args.outputs,
-            device=args.device,
-        )
+        model = load_chosen_model(args)
         request = _PictureRequest(args, model, specs)
     with tqdm(total=len(images) * request.n_maps, unit="map", file=sys.stderr) as bar:
         return _explain_all(images, request, bar)
@@ -282,6 +248,8 @@ class _PictureRequest:
             "layer": layer_of(model, args.layer),
             "arguments": dict(args.set),
             "passes": args.passes,
+            "checks": not args.no_checks,
+            "strict": args.strict,
         }
         settings = self.request.pop("arguments")
         check_request(Request(settings=settings, **self.request), specs, model)
@@ -308,15 +276,6 @@ class _PictureRequest:
 
         with writable(folder):
             save_explanation(explained, folder, settings=self.settings, **self.drawing)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be numbers separated by commas; got {text!r}"
-        ) from None
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from torch import nn
 
-from captum_ext.cli.common import bad_input
-from captum_ext.models import load_model
+from captum_ext.checks import MOST_ROWS, check_int, one_line
+from captum_ext.cli.common import FAILED_IN_PART, bad_input
+from captum_ext.cli.model_options import load_chosen_model
+from captum_ext.image_files import read_image
+from captum_ext.models import Classifier
 from captum_ext.registry import as_metric, as_spec, methods, metrics
 from captum_ext.results import aligned
 from captum_ext.signatures import Argument, arguments_of, functions_of, takes_any
@@ -30,10 +33,10 @@ def run_methods(args: argparse.Namespace) -> int:
     """Lists the methods, or shows one; gives the exit code."""
     with bad_input():
         specs = methods() if args.name is None else [as_spec(args.name)]
-        # Which layers it has does not depend on its weights.
-        model = load_model(args.model, "none", device="cpu") if args.model else None
-    problems = {spec.name: spec.problem_with(model) if model else None for spec in specs}
-    facts = [spec.as_dict() | {"problem": problems[spec.name]} for spec in specs]
+        check_int(args.passes, "passes", 1, MOST_ROWS)
+    if args.model:
+        return _examine(args, specs)
+    facts = [spec.as_dict() for spec in specs]
     if args.name is not None:
         _show(facts[0], _arguments(specs[0]), args.json)
     elif args.json:
@@ -41,9 +44,48 @@ def run_methods(args: argparse.Namespace) -> int:
     else:
         for spec in specs:
             needs = ", ".join(sorted(need.value for need in spec.needs)) or "any function"
-            verdict = problems[spec.name] or "works" if model else spec.paper
-            print(f"{spec.name:24}{spec.family:14}{needs:32}{verdict}")
+            print(f"{spec.name:24}{spec.family:14}{needs:32}{spec.paper}")
     return 0
+
+
+def _examine(args: argparse.Namespace, specs: Sequence[MethodSpec]) -> int:
+    """Runs methods on a model; gives the exit code."""
+    from tqdm.auto import tqdm
+
+    from captum_ext.examination import BREAKS, examine
+
+    with bad_input():
+        model = _loaded(args)
+        image = read_image(args.image)
+        with tqdm(total=len(specs), unit="method", file=sys.stderr, leave=False) as bar:
+            verdicts = examine(
+                model,
+                model.see(image),
+                args.target,
+                methods=specs,
+                references=args.references,
+                layer=args.layer,
+                passes=args.passes,
+                on_start=lambda spec: (bar.set_description(spec.name), bar.update()),
+            )
+    if args.json:
+        print(json.dumps([verdict.as_dict() for verdict in verdicts], indent=1))
+    else:
+        print(verdicts)
+    return FAILED_IN_PART if args.strict and verdicts.of(BREAKS) else 0
+
+
+def _loaded(args: argparse.Namespace) -> Classifier:
+    """The model; with random weights where its own are out of reach and none were named."""
+    try:
+        return load_chosen_model(args)
+    except ValueError as error:
+        if args.weights != "DEFAULT":
+            raise
+        args.weights = "none"
+        model = load_chosen_model(args)
+        print(f"random weights, since {one_line(error)}", file=sys.stderr)
+        return model
 
 
 def run_metrics(args: argparse.Namespace) -> int:
@@ -67,7 +109,7 @@ def _arguments(spec: MethodSpec) -> list[Argument]:
     functions = functions_of(spec.attribution, "attribute")
     if takes_any(functions[-1]):
         # A noise tunnel hands keywords on to the method inside.
-        inner = getattr(spec.make(nn.Conv2d(3, 1, 1)), "attribution_method", None)
+        inner = getattr(spec.specimen(), "attribution_method", None)
         functions += functions_of(type(inner), "attribute")
     return [
         replace(

@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from captum_ext.asking import ZERO, Request, ask
+from captum_ext.asking import Request, ask
 from captum_ext.exam.known_model import KnownModel
 from captum_ext.exam.score import score
 from captum_ext.forward import Passes
@@ -147,9 +147,8 @@ def answer(
         result.floor,
         _shapley_values(explained, image, target),
     )
-    if ZERO in answer.remarks:
-        result.detail = ZERO
-    elif float(answer.heat.abs().max()) < result.floor:
+    result.detail = "; ".join(answer.remarks)
+    if not result.detail and float(answer.heat.abs().max()) < result.floor:
         result.detail = "rounding error"
     return result
 

@@ -199,6 +199,8 @@ def explain_picture(
     layer: nn.Module | str | None = None,
     arguments: Mapping[str, Any] | None = None,
     passes: int | None = None,
+    checks: bool = True,
+    strict: bool = False,
     generator: GeneratorLike = None,
     name: str | None = None,
     on_start: Callable[[MethodSpec, TopClass], None] | None = None,
@@ -225,6 +227,7 @@ def explain_picture(
         arguments: of ``attribute()``; each goes to the methods that have it.
         passes: the most passes that each method may take for a class, as of
             :func:`captum_ext.explain`.
+        checks, strict: as of :func:`captum_ext.explain`.
         generator: seed of stochastic methods.
         name: of the picture.
         on_start: called with the method and the class before each answer.
@@ -262,6 +265,8 @@ def explain_picture(
         settings=dict(arguments or {}),
         passes=passes,
         seed=seed_of(generator),
+        checks=checks,
+        strict=strict,
     )
     check_request(request, specs, model)
     if targets is None:
@@ -281,6 +286,8 @@ def explain_picture(
         "references": None if request.references is None else len(request.references),
         "layer": layer if isinstance(layer, str) else layer and type(layer).__name__,
         "passes": passes,
+        "checks": checks,
+        "strict": strict,
         "arguments": {key: repr(value) for key, value in request.settings.items()},
         "seed": request.seed,
     }

@@ -496,8 +496,9 @@ def general_checks(inputs: tuple[Tensor, ...], attributions: tuple[Any, ...]) ->
 
 
 def _varies(x: Tensor) -> bool:
-    flat = _wide(x).flatten(1)
-    return bool((flat != flat[:, :1]).any())
+    """Whether an example differs from place to place: of images, within a channel."""
+    flat = x.flatten(2) if x.dim() > 2 else _wide(x)
+    return bool((flat != flat[..., :1]).any())
 
 
 def _wide(x: Tensor) -> Tensor:

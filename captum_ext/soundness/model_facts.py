@@ -256,7 +256,16 @@ def _observe(
     with keep_caller_state(model), global_seed(0), checking(), warnings.catch_warnings(), eager:
         warnings.simplefilter("ignore")
         try:
-            seen, first = _first_run(model, *rows(1), output)
+            try:
+                seen, first = _first_run(model, *rows(1), output)
+            except _OutputError:
+                raise
+            except Exception:
+                # In training mode BatchNorm takes no single example.
+                if n_examples == 1:
+                    raise
+                seen, first = _first_run(model, *rows(n_examples), output)
+                seen["coupled"] = True
         except _OutputError as error:
             return ModelFacts(**static, output_error=one_line(error))
         except Exception as error:

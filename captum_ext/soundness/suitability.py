@@ -155,7 +155,7 @@ def last_convolution(facts: ModelFacts) -> str:
         >>> last_convolution(observe(model, torch.rand(1, 1, 6, 6)))
         '1'
     """
-    runs = [run for run in facts.ran(*CONVOLUTIONS) if run.reaches_output and run.name]
+    runs = [run for run in facts.ran(*CONVOLUTIONS) if run.reaches_output]
     mapped = [run for run in runs if _has_places(run)] or runs
     if not mapped:
         reason = f": {facts.error}" if facts.error else ""
@@ -185,7 +185,7 @@ def last_representation(facts: ModelFacts) -> str:
         '2'
     """
     kinds = ", ".join(kind.__name__ for kind in HEADS)
-    runs = [run for run in facts.ran(*HEADS) if run.name]
+    runs = facts.ran(*HEADS)
     if not runs:
         reason = f": {facts.error}" if facts.error else ""
         raise ValueError(f"layer must be given: {facts.model_name} runs none of {kinds}{reason}")
