@@ -192,7 +192,7 @@ def test_a_convolution_alone_embeds_patches_where_it_does_not_overlap(kernel, st
 
 def test_an_embedding_of_patches_is_no_layer_for_class_activation_maps():
     model = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.Flatten(2))
-    with pytest.raises(ValueError, match="layer must be given: the only convolution .* patches"):
+    with pytest.raises(ValueError, match=r"the only convolution .* patches"):
         last_convolution(facts_of(model))
 
 
