@@ -26,6 +26,7 @@ from captum_ext.soundness.identities import (
     Completeness,
     Conservation,
     GuidedRelus,
+    LayeredRelus,
     SetCompleteness,
 )
 from captum_ext.soundness.suitability import (
@@ -383,6 +384,7 @@ SPECS: tuple[MethodSpec, ...] = (
         ca.GuidedGradCam,
         _MODULE | {Need.LAYER},
         lacks=without_relu,
+        promises=(LayeredRelus(),),
         deviations=_GRAPH,
         budget=Fixed(4),
     ),

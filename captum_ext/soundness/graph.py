@@ -30,7 +30,9 @@ _PRODUCTS = frozenset(
     }
 )
 _CONCATENATIONS = frozenset({"Cat", "Stack"})
-_RELUS = frozenset({"Relu", "Threshold"})
+_RELUS = frozenset({"Relu"})
+#: Functions that are a ReLU where their only bound is zero.
+_BOUNDS = frozenset({"Clamp", "ClampMin", "Threshold", "Maximum", "Fmax"})
 _POOLINGS = frozenset({"Amax", "Max", "Topk", "Sort", "Kthvalue"})
 _NORMALIZATIONS = frozenset(
     {"NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm", "LinalgVectorNorm", "Norm"}
@@ -162,6 +164,8 @@ def kind_of(node: Node, depends: dict[Node, frozenset[int]]) -> str:
         ['linear', 'product', 'ReLU', 'nonlinearity', 'concatenation']
     """
     name = operation_name(node)
+    if name in _BOUNDS:
+        return RELU if _bounds_at_zero(node) else OTHER
     several = [bool(depends.get(each)) for each, _ in node.next_functions].count(True) > 1
     for joins, kind in _JOINS.items():
         if name in joins:
@@ -176,6 +180,24 @@ def kind_of(node: Node, depends: dict[Node, frozenset[int]]) -> str:
 
 _JOINS = {_ADDITIONS: ADDITION, _CONCATENATIONS: CONCATENATION, _PRODUCTS: PRODUCT}
 _KINDS = {_RELUS: RELU, _POOLINGS: POOLING, _NORMALIZATIONS: NORMALIZATION, _LINEAR: LINEAR}
+
+
+def _bounds_at_zero(node: Node) -> bool:
+    """Whether a node of :data:`_BOUNDS` computes ``max(x, 0)``."""
+    if getattr(node, "_saved_max", None) is not None:
+        return False
+    bounds = [
+        getattr(node, f"_saved_{name}", None) for name in ("min", "threshold", "other", "self")
+    ]
+    if operation_name(node) not in ("Maximum", "Fmax"):
+        bounds = bounds[:2]
+    return any(_is_zero(bound) for bound in bounds)
+
+
+def _is_zero(bound: Any) -> bool:
+    if isinstance(bound, Tensor):
+        return not bound.requires_grad and not bool(bound.any())
+    return bound is not None and bound == 0
 
 
 def _divides(node: Node, depends: dict[Node, frozenset[int]]) -> bool:

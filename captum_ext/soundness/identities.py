@@ -427,6 +427,37 @@ class GuidedRelus:
 
 
 @dataclass(frozen=True)
+class LayeredRelus:
+    """Every ReLU of the model is an ``nn.ReLU``, where a hook can guide it.
+
+    For methods that guide ReLUs and then do more, whose map :class:`GuidedRelus` cannot check.
+
+    Example:
+        >>> from captum_ext.soundness import observe
+        >>> facts = observe(torch.relu, torch.ones(1, 2))
+        >>> x = (torch.ones(1, 2),)
+        >>> LayeredRelus().check(MethodRun(torch.relu, facts, x, x)).holds
+        False
+    """
+
+    name = "every ReLU"
+
+    def check(self, run: MethodRun) -> Check | None:
+        outside = len(run.facts.outside(RELU, nn.ReLU))
+        if not outside:
+            return Check(self.name, True, "", 0.0, 0.0)
+        n_relus = sum(operation.kind == RELU for operation in run.facts.operations)
+        return Check(
+            self.name,
+            False,
+            f"does not guide every ReLU: {outside} of the {n_relus} ReLUs run outside of nn.ReLU "
+            "modules; make every ReLU an nn.ReLU module of its own",
+            outside,
+            0.0,
+        )
+
+
+@dataclass(frozen=True)
 class ClassDependence:
     """The map of another class is another one.
 
