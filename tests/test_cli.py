@@ -10,9 +10,7 @@ from PIL import Image
 from captum_ext import exam, methods
 from captum_ext.cli import main
 from captum_ext.registry import metrics
-from captum_ext.signatures import accepted_arguments
 from captum_ext.study import read_results
-from tests.study.conftest import network as convolutional
 from tests.study.conftest import write_study
 
 SMALL = ["exam", "--size", "7", "--images", "2", "--methods", "saliency,occlusion,grad_cam"]
