@@ -37,7 +37,7 @@ FUNCTIONS = {
         lambda x: F.conv1d(x, torch.ones(1, 4, 3)),
         lambda x: F.pad(x, (1, 1), "reflect"),
         lambda x: F.interpolate(x, scale_factor=2),
-        lambda x: nn.BatchNorm1d(4).eval()(x),
+        nn.BatchNorm1d(4).eval(),
         lambda x: torch.cat([x, CONSTANT]),
     ],
     ADDITION: [lambda x: x + x, lambda x: x - x.mean(), lambda x: (x * 2).add_(x)],
@@ -125,7 +125,7 @@ def test_each_node_comes_after_what_it_is_computed_from():
 
 
 def test_a_deep_graph_needs_no_recursion():
-    x = y = torch.zeros(1, requires_grad=True)
+    y = torch.zeros(1, requires_grad=True)
     for _ in range(5000):
         y = y + 1
     assert len(upstream(nodes_of(y))) == 5001
