@@ -29,7 +29,6 @@ from captum_ext.soundness.graph import (
     Node,
     dependence,
     kind_of,
-    leaf_node,
     nodes_of,
     operation_name,
     tensors_of,
@@ -317,8 +316,6 @@ def _first_run(
     depends = dependence(upstream([*nodes_of(whole), *watch.nodes()]), leaves)
     numbers = [number for number, x in enumerate(inputs) if x.is_floating_point() or x.is_complex()]
     used = frozenset().union(*(depends.get(node, frozenset()) for node in nodes_of(explained)))
-    # A model may return its input.
-    used |= {number for number, leaf in enumerate(leaves) if leaf_node(leaf) in reached}
     facts = {
         "runs": watch.layer_runs(reached, depends, numbers),
         "operations": watch.operations(ordered, depends),
