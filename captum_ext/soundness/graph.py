@@ -132,7 +132,7 @@ def upstream(ends: Iterable[Node], stop: set[Node] | None = None) -> list[Node]:
 
 
 def dependence(ordered: Sequence[Node], leaves: Sequence[Tensor]) -> dict[Node, frozenset[int]]:
-    """Of which leaves each node is computed, as their numbers.
+    """Of which leaves each node is computed, as their numbers. An empty tensor has none.
 
     Args:
         ordered: of :func:`upstream`.
@@ -147,9 +147,18 @@ def dependence(ordered: Sequence[Node], leaves: Sequence[Tensor]) -> dict[Node, 
     numbers = {leaf_node(leaf): frozenset({number}) for number, leaf in enumerate(leaves)}
     found: dict[Node, frozenset[int]] = {}
     for node in ordered:
+        if _is_empty(node):
+            found[node] = frozenset()
+            continue
         own = numbers.get(node, frozenset())
         found[node] = own.union(*(found.get(each, frozenset()) for each, _ in node.next_functions))
     return found
+
+
+def _is_empty(node: Node) -> bool:
+    """Whether all that a node computes are tensors without values."""
+    results = getattr(node, "_input_metadata", None)
+    return bool(results) and all(0 in getattr(each, "shape", ()) for each in results)
 
 
 def kind_of(node: Node, depends: dict[Node, frozenset[int]]) -> str:

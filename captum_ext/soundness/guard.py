@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captum_ext.soundness.model_facts import ModelFacts, is_wrapped
+from captum_ext.soundness.model_facts import LOW_PRECISION, ModelFacts, is_wrapped, name_of
 from captum_ext.soundness.model_output import pick_output
 
 
@@ -55,6 +55,11 @@ class GuardedModel(nn.Module):
         self.clones, self.output, self.unused = clones, output, unused
         self.dtype, self.order = dtype, order
 
+    @property
+    def name(self) -> str:
+        """What messages call the model: its own name, or that of its class."""
+        return name_of(self.model)
+
     def forward(self, *arguments: Any) -> Tensor:
         """The explained tensor of the model's output."""
         given = list(arguments)
@@ -98,7 +103,7 @@ def guarded(
         >>> guarded(model, observe(model, torch.ones(1, 2))) is model
         True
     """
-    low = facts.dtype if facts.dtype in (torch.float16, torch.bfloat16) else None
+    low = facts.dtype if facts.dtype in LOW_PRECISION else None
     needs = facts.changes_inputs or facts.output_form != "tensor" or facts.unused_inputs or order
     if not needs and low is None:
         return model

@@ -29,7 +29,6 @@ from captum_ext.soundness.graph import (
     Node,
     dependence,
     kind_of,
-    leaf_node,
     nodes_of,
     operation_name,
     tensors_of,
@@ -39,6 +38,8 @@ from captum_ext.soundness.model_output import output_form, pick_output
 
 #: By how much, relative to the largest output, batch mates may change an output by rounding.
 BATCH_ROUNDING = {torch.float64: 1e-7, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.2}
+#: Models of these get their inputs in their own dtype.
+LOW_PRECISION = (torch.float16, torch.bfloat16)
 #: Facts are kept for so many kinds of inputs of a model.
 MOST_KEPT = 8
 
@@ -244,6 +245,9 @@ def _observe(
     model: Any, tensors: tuple[Tensor, ...], additional: tuple[Any, ...], output: Any
 ) -> ModelFacts:
     static = _static_facts(model)
+    if static["dtype"] in LOW_PRECISION:
+        # As captum_ext.soundness.guarded() does.
+        tensors = tuple(x.to(static["dtype"]) if x.is_floating_point() else x for x in tensors)
     n_examples = len(tensors[0])
 
     def rows(count: int) -> tuple[list[Tensor], list[Any]]:
@@ -312,8 +316,6 @@ def _first_run(
     depends = dependence(upstream([*nodes_of(whole), *watch.nodes()]), leaves)
     numbers = [number for number, x in enumerate(inputs) if x.is_floating_point() or x.is_complex()]
     used = frozenset().union(*(depends.get(node, frozenset()) for node in nodes_of(explained)))
-    # A model may return its input.
-    used |= {number for number, leaf in enumerate(leaves) if leaf_node(leaf) in reached}
     facts = {
         "runs": watch.layer_runs(reached, depends, numbers),
         "operations": watch.operations(ordered, depends),
@@ -373,7 +375,7 @@ def _close(a: Tensor, b: Tensor) -> bool:
 def _static_facts(model: Any) -> dict[str, Any]:
     """What needs no run."""
     facts: dict[str, Any] = {
-        "model_name": getattr(model, "__name__", type(model).__name__),
+        "model_name": name_of(model),
         "is_module": isinstance(model, nn.Module),
     }
     named = list(model.named_modules()) if isinstance(model, nn.Module) else []
@@ -391,6 +393,17 @@ def _static_facts(model: Any) -> dict[str, Any]:
     floats = (parameter.dtype for parameter in parameters if parameter.is_floating_point())
     facts["dtype"] = next(floats, None)
     return facts
+
+
+def name_of(model: Any) -> str:
+    """What messages call a model: its own name, or that of its class.
+
+    Example:
+        >>> name_of(nn.Linear(1, 1)), name_of(torch.relu)
+        ('Linear', 'relu')
+    """
+    names = (getattr(model, "name", None), getattr(model, "__name__", None))
+    return next((name for name in names if isinstance(name, str)), type(model).__name__)
 
 
 def is_compiled(module: nn.Module) -> bool:

@@ -1,4 +1,5 @@
 import gc
+import warnings
 import weakref
 
 import pytest
@@ -70,7 +71,9 @@ def test_facts_keep_no_model_and_no_tensor_alive():
 
 def test_a_run_leaves_no_hooks_and_the_random_state():
     model, state = conv_net(nn.Dropout(), nn.ReLU()).train(), torch.get_rng_state()
-    observe(model, pictures())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        observe(model, pictures())
     assert torch.equal(state, torch.get_rng_state())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
@@ -146,6 +149,16 @@ def test_changes_of_inputs_are_seen(change):
 def test_unused_inputs_and_whole_numbers_are_told_apart():
     model = calls(lambda m, x, t, n: m.head(x.flatten(1)), head=lambda: nn.Linear(12, 3))
     facts = observe(model, (torch.ones(1, 3, 2, 2), torch.ones(1, 4), torch.ones(1, 2).long()))
+    assert (facts.used_inputs, facts.unused_inputs) == ({0}, (1,))
+
+
+@pytest.mark.parametrize("model", [nn.Identity(), nn.Flatten(), lambda x: x, lambda x: (x,)])
+def test_a_model_may_return_its_input(model):
+    assert observe(model, torch.ones(1, 2)).used_inputs == {0}
+
+
+def test_an_empty_part_of_an_input_is_no_use_of_it():
+    facts = observe(lambda x, y: x + y[:, :0].sum(), (torch.ones(1, 2), torch.ones(1, 2)))
     assert (facts.used_inputs, facts.unused_inputs) == ({0}, (1,))
 
 
