@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.speed.checks import PASSES, checked_answers
 from benchmarks.speed.classes import SAMPLES, several_classes
 from benchmarks.speed.engine import choices, share_in_model
 from benchmarks.speed.masks import mask_search
@@ -45,6 +46,7 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
         "srg": lambda: occlusion_metric(repeats),
         "paths": lambda: path_methods(repeats),
         "classes": lambda: several_classes(repeats, few),
+        "checks": lambda: checked_answers(repeats, max(100, min(PASSES, args.samples))),
         "studies": lambda: studies(repeats, few),
     }
     for name in args.only or parts:

@@ -228,6 +228,11 @@ def observe(
     return known[key]
 
 
+def forget(model: nn.Module) -> None:
+    """Forgets what is known of a model: the next call observes it anew."""
+    _facts.pop(model, None)
+
+
 def _key(
     model: Any, tensors: tuple[Tensor, ...], additional: tuple[Any, ...], output: Any
 ) -> tuple[Any, ...]:
