@@ -219,7 +219,11 @@ class _MethodCall:
             self._count(stack, module)
             if facts.compiled and spec.needs_module:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
-            result = self._attribute(attribution, module, settings, target)
+            try:
+                result = self._attribute(attribution, module, settings, target)
+            finally:
+                if spec.build is None:
+                    _break_cycles(attribution)
             originals = self._given(tuple(as_tuple(self.example)[n] for n in self.explained))
             answer.heat, answer.beside = _parts(_like_inputs(result, originals), originals)
             heat = zip(as_tuple(answer.heat), self.inputs, strict=False)
@@ -394,6 +398,16 @@ def _checked(identity: Identity, run: MethodRun) -> Check | None:
         return identity.check(run)
     except Exception as error:
         return Check(identity.name, None, f"could not be checked: {one_line(error)}")
+
+
+def _break_cycles(attribution: Attribution) -> None:
+    """Drops an object's references to its own methods, as in KernelShap.
+
+    They would keep it, and the model, alive until the garbage collector runs.
+    """
+    for name, value in list(vars(attribution).items()):
+        if getattr(value, "__self__", None) is attribution:
+            delattr(attribution, name)
 
 
 def _without_frames(error: Exception) -> Exception:
