@@ -7,10 +7,11 @@ from inspect import signature
 from typing import Any
 
 from captum_ext.checks import check_forward_func
+from captum_ext.soundness.caller_state import keeps_caller_state
 
 
 class AttributionMixin:
-    """Checks the model, and answers Captum's two questions about a method.
+    """Checks the model, leaves it as it was, and answers Captum's two questions about a method.
 
     Stands before Captum's class: ``class IG2(AttributionMixin, GradientAttribution)``.
 
@@ -33,6 +34,11 @@ class AttributionMixin:
     #: Whether attributions are gradients times a difference of inputs.
     _multiply_by_inputs = False
     attribute: Callable[..., Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "attribute" in vars(cls):
+            cls.attribute = keeps_caller_state(cls.attribute)
 
     def __init__(self, forward_func: Callable[..., Any]) -> None:
         check_forward_func(forward_func)

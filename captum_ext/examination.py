@@ -74,6 +74,7 @@ class Examination(list[Verdict]):
     Example:
         >>> print(Examination([Verdict("rise", "RISE", WORKS, passes=Passes(200))]))
         method  verdict  passes  seconds  detail
+        ------  -------  ------  -------  ------
         rise    works       200     0.00
     """
 

@@ -200,7 +200,7 @@ class MethodSpec:
         Example:
             >>> from captum_ext.registry import get_method
             >>> sorted(get_method("saliency").accepted()[0])
-            ['abs', 'additional_forward_args', 'grad_kwargs', 'inputs', 'target']
+            ['abs', 'additional_forward_args', 'inputs', 'target']
         """
         return accepted_arguments(self.specimen())
 

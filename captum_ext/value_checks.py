@@ -15,6 +15,8 @@ from typing import Any
 
 #: An error lists at most this many choices.
 MOST_LISTED = 60
+#: Of an error's message, which may be of another package and hold a whole tensor.
+MOST_LETTERS = 4000
 #: The most steps of a method, for each example: a million passes.
 MOST_STEPS = 10**6
 #: The most rows in a call of a model, and other counts that cost nothing by themselves.
@@ -63,8 +65,14 @@ def one_line(error: BaseException) -> str:
         >>> one_line(ValueError("first,  second")), one_line(MemoryError()), one_line(KeyError("a"))
         ('first, second', 'MemoryError', "KeyError: 'a'")
     """
-    message = printable(" ".join(str(error).split()))
     name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # An error of another package may have a broken ``__str__``.
+        return name
+    if len(text) > MOST_LETTERS:
+        text = f"{text[:MOST_LETTERS]}…"
+    message = printable(" ".join(text.split()))
     return f"{name}: {message}" if isinstance(error, KeyError) else message or name
 
 

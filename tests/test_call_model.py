@@ -300,7 +300,7 @@ def test_what_cannot_be_answered_is_named(model, batch, arguments, keys, message
 
 def test_layers_that_are_missing_are_named(model, batch):
     flat = nn.Sequential(nn.Flatten(), nn.Linear(300, 3)).double()
-    with pytest.raises(ValueError, match="runs none of Conv1d, Conv2d, Conv3d"):
+    with pytest.raises(ValueError, match="has no convolution to choose"):
         call_model_function(flat, 0)(batch, None, [CONVOLUTION_LAYER_VALUES])
     with pytest.raises(ValueError, match="the forward pass never reaches Conv2d"):
         call_model_function(model, 0, nn.Conv2d(3, 3, 1))(batch, None, [CONVOLUTION_LAYER_VALUES])

@@ -103,7 +103,7 @@ def test_the_mean_gradient_is_the_integral_without_its_steps(model, inputs):
 
 
 def test_deltas_tell_what_the_sum_misses(model, inputs):
-    _, result = walk(model, inputs, evaluator=Evaluator(model, 1))
+    _, result = walk(model, inputs, evaluator=Evaluator(model, 1), deltas=True)
     with torch.no_grad():
         expected = model(inputs[0])[:, 1] - model(torch.zeros(1, 4).double())[:, 1]
     torch.testing.assert_close(result.attributions[0].sum(1) - result.deltas, expected)

@@ -82,7 +82,9 @@ def applicable(names: str) -> tuple[list[MethodEntry], list[str]]:
         ValueError: an unknown name, or none that works.
     """
     subject = center_pixel(3, OUTPUTS[0])
-    return without_problems(names, lambda spec: spec.problem_with(subject.fitting(spec), subject.facts(spec)))
+    return without_problems(
+        names, lambda spec: spec.problem_with(subject.fitting(spec), subject.facts(spec))
+    )
 
 
 def measure(question: MetricContext, *, what: str) -> float:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from captum_ext.analysis.ranks import Agreement, average_ranks, rank_agreement
+from captum_ext.analysis.remarks import Remark, remarks_of
 from captum_ext.analysis.results import Direction, StudyResults
 from captum_ext.analysis.statistics import (
     SINGLE_PRECISION,
@@ -99,6 +101,7 @@ class Analysis:
         friedman: p of the hypothesis that no method differs, by model and metric.
         n_images: of the study.
         confidence: of the intervals.
+        remarks: on attributions and values, by model and method.
     """
 
     standings: list[Standing]
@@ -108,6 +111,7 @@ class Analysis:
     friedman: dict[tuple[str, str], float]
     n_images: int
     confidence: float
+    remarks: Mapping[tuple[str, str], Sequence[Remark]] = field(default_factory=dict)
 
 
 def analyze(
@@ -178,7 +182,10 @@ def analyze(
         )
     costs = _costs(results)
     n_images = len(results.images)
-    return Analysis(standings, comparisons, agreement, costs, friedman, n_images, confidence)
+    remarks = remarks_of(results)
+    return Analysis(
+        standings, comparisons, agreement, costs, friedman, n_images, confidence, remarks
+    )
 
 
 @dataclass

@@ -46,12 +46,14 @@ class StudyResults:
         title: of the study.
         cells: a row for each cell in the order of the study, with :data:`COLUMNS`. ``status`` is
             ``"ok"``, ``"failed"`` (then ``error`` has one line of why, ``traceback`` all of it) or
-            ``"missing"`` (not computed yet); ``value`` is NaN unless it is ok. ``target`` is the
+            ``"missing"`` (not computed yet); ``value`` is NaN unless it is ok, and where the metric
+            gave NaN. ``target`` is the
             explained class's index, ``label`` its name, ``output`` which output of the model was
             explained. ``forward`` and ``backward`` count the examples that the attribution sent
             through the model, ``seconds`` is its wall time; they stand beside every metric of that
             attribution. ``metric_forward`` and ``metric_seconds`` are the metric's own.
-            ``remark`` says what is odd about an attribution that is ok.
+            ``remark`` says what is odd about an attribution or a value that is ok, with a semicolon
+            between remarks, as an attribution that is zero or a value that is no finite number.
         models, images: names, in order.
         methods: titles by name, in order.
         metrics: in order, by name.

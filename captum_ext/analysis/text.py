@@ -64,7 +64,13 @@ def _block(model: str, analysis: Analysis) -> list[str]:
             lines += ["", *_lines(columns)]
             columns = [names]
         columns += group
-    return [*lines, "", *_lines(columns), *_remarks([each for table in tables for each in table])]
+    return [
+        *lines,
+        "",
+        *_lines(columns),
+        *_notes([each for table in tables for each in table]),
+        *_remarks([ranked[j] for j in order], analysis),
+    ]
 
 
 def _lines(columns: list[list[str]]) -> list[str]:
@@ -108,7 +114,16 @@ def _cost_columns(costs: Sequence[Cost | None]) -> list[list[str]]:
     return found
 
 
-def _remarks(standings: Sequence[Standing]) -> list[str]:
+def _remarks(standings: Sequence[Standing], analysis: Analysis) -> list[str]:
+    on: dict[str, list[str]] = defaultdict(list)
+    for each in standings:
+        for remark in analysis.remarks.get((each.model, each.method), ()):
+            on[remark.describe(analysis.n_images)].append(each.title)
+    lines = [f"{', '.join(titles)}: {text}" for text, titles in on.items()]
+    return ["", "remarks", *lines] if lines else []
+
+
+def _notes(standings: Sequence[Standing]) -> list[str]:
     where: dict[tuple[str, str], list[str]] = defaultdict(list)
     for each in standings:
         counts = ((each.failed, "failed"), (each.missing, "not computed"))

@@ -12,14 +12,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import saliency.core as pair
+import torch
+from saliency.core.blur_ig import gaussian_blur
+from torch import Tensor
 
 from captum_ext._captum import log_usage
 from captum_ext.attr.pair import FromSaliency
 from captum_ext.baselines import MOST_SIGMA
 from captum_ext.budgets import Knob
-from captum_ext.checks import MOST_STEPS, check_int, check_number
-from captum_ext.forward import batch_size_or_default
+from captum_ext.checks import MOST_STEPS, as_tuple, check_int, check_number, precise
+from captum_ext.forward import Evaluator, batch_size_or_default
+from captum_ext.passes import checking
+from captum_ext.soundness.evidence import is_evidence_wanted, note
+from captum_ext.soundness.identities import PATH_TOLERANCE, Completeness
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.targets import check_images
 
@@ -81,7 +88,24 @@ class BlurIG(FromSaliency):
             "sqrt": sqrt,
             "batch_size": 1 if sqrt else batch_size,
         }
-        return self.masks(inputs, target, additional_forward_args, lambda *_: settings)
+        result = self.masks(inputs, target, additional_forward_args, lambda *_: settings)
+        if is_evidence_wanted() and len(tensors) == 1:
+            self._note_completeness(tensors[0], result, target, additional_forward_args, max_sigma)
+        return result
+
+    def _note_completeness(
+        self, x: Tensor, result: Any, target: Any, additional_forward_args: Any, max_sigma: float
+    ) -> None:
+        """Notes what the attributions sum to, and by how much the output differs when blurred."""
+        evaluator = Evaluator(self.forward_func, target, additional_forward_args)
+        array = x.detach().movedim(1, -1).to(precise(x)).cpu().numpy()
+        blurred = [gaussian_blur(image, max_sigma) for image in array]
+        start = torch.from_numpy(np.stack(blurred)).movedim(-1, 1).to(x)
+        examples = torch.arange(len(x), device=x.device)
+        with checking(), torch.no_grad():
+            ends = [evaluator.one_score_each((each,), examples).double() for each in (start, x)]
+        (attributions,) = as_tuple(result)
+        note("completeness", (attributions.double().flatten(1).sum(1), ends[1] - ends[0]))
 
 
 SPEC = MethodSpec(
@@ -92,6 +116,7 @@ SPEC = MethodSpec(
     BlurIG,
     frozenset({Need.GRADIENTS}),
     budget=Knob("n_steps", each=2),
+    promises=(Completeness(PATH_TOLERANCE, "take more n_steps", 0.05, noted=True),),
     promises_dummy=True,
     origin="saliency",
 )

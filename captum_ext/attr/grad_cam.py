@@ -15,6 +15,7 @@ from torch import Tensor
 
 from captum_ext._captum import compute_layer_gradients_and_eval, log_usage
 from captum_ext.checks import check_inputs
+from captum_ext.soundness.caller_state import keeps_caller_state
 from captum_ext.targets import check_target, clear_target_errors
 
 _MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
@@ -35,6 +36,7 @@ class InputGradCam(LayerGradCam):
         torch.Size([2, 3, 8, 8])
     """
 
+    @keeps_caller_state
     @log_usage(part_of_slo=True)
     def attribute(
         self,

@@ -27,6 +27,7 @@ from captum_ext.checks import as_tuple, check_inputs, detached
 from captum_ext.forward import Normalize
 from captum_ext.passes import checking
 from captum_ext.soundness import observe
+from captum_ext.soundness.caller_state import keeps_caller_state
 from captum_ext.soundness.evidence import is_evidence_wanted, note
 from captum_ext.targets import check_target, clear_target_errors
 
@@ -217,6 +218,7 @@ class UniformLRP(LRP):
         super().__init__(model)
         self.rule = rule
 
+    @keeps_caller_state
     @log_usage(part_of_slo=True)
     def attribute(
         self, inputs: Any, target: Any = None, additional_forward_args: Any = None, **kwargs: Any

@@ -29,7 +29,7 @@ from captum_ext.call_model.keys import (
 )
 from captum_ext.checks import check_choice
 from captum_ext.layers import Tap, gradients_of
-from captum_ext.soundness import observe
+from captum_ext.soundness import keep_caller_state, observe
 from captum_ext.soundness.suitability import last_convolution, last_representation
 from captum_ext.targets import plain_target, select_target
 
@@ -124,6 +124,7 @@ class TorchCallModel:
         self.channels_last = channels_last
         self.preprocess = preprocess
         self.dtype = dtype
+        self._warns = True
 
     def __call__(
         self,
@@ -142,7 +143,11 @@ class TorchCallModel:
                 "references, for REP_DISTANCE_GRADIENTS"
             )
         x = self.as_input(x_value_batch).requires_grad_(bool(_WITH_GRADIENTS & set(keys)))
-        with torch.set_grad_enabled(x.requires_grad):
+        warns, self._warns = self._warns, False
+        with (
+            keep_caller_state(self.model, warns=warns),
+            torch.set_grad_enabled(x.requires_grad),
+        ):
             look = _Look(self, x, set(keys), arguments)
             return {key: look.answer(key) for key in keys}
 

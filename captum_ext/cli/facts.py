@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
+from tqdm.auto import tqdm
 
 from captum_ext.checks import MOST_ROWS, check_int, one_line
 from captum_ext.cli.common import FAILED_IN_PART, bad_input
@@ -50,8 +51,6 @@ def run_methods(args: argparse.Namespace) -> int:
 
 def _examine(args: argparse.Namespace, specs: Sequence[MethodSpec]) -> int:
     """Runs methods on a model; gives the exit code."""
-    from tqdm.auto import tqdm
-
     from captum_ext.examination import BREAKS, examine
 
     with bad_input():
@@ -66,13 +65,18 @@ def _examine(args: argparse.Namespace, specs: Sequence[MethodSpec]) -> int:
                 references=args.references,
                 layer=args.layer,
                 passes=args.passes,
-                on_start=lambda spec: (bar.set_description(spec.name), bar.update()),
+                on_start=lambda spec: _step(bar, spec),
             )
     if args.json:
         print(json.dumps([verdict.as_dict() for verdict in verdicts], indent=1))
     else:
         print(verdicts)
     return FAILED_IN_PART if args.strict and verdicts.of(BREAKS) else 0
+
+
+def _step(bar: tqdm[Any], spec: MethodSpec) -> None:
+    bar.set_description(spec.name)
+    bar.update()
 
 
 def _loaded(args: argparse.Namespace) -> Classifier:

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_ext.choices import FORMATS
-from captum_ext.cli.common import INTERRUPTED, bad_input, check_writable, writable
+from captum_ext.cli.common import (
+    INTERRUPTED,
+    bad_input,
+    check_writable,
+    writable,
+)
 
 if TYPE_CHECKING:
     from captum_ext.study import CellResult, Plan, Study, StudyResults
     from captum_ext.study.define.cache import StudyCache
+    from captum_ext.study.run.dry_run import Estimate
 
 #: The exit code where no cell could be computed.
 ALL_FAILED = 1
@@ -50,7 +56,9 @@ def add_study(commands: Any) -> None:
     )
     study.add_argument("--retry-failed", action="store_true", help="try failed cells again")
     study.add_argument(
-        "--dry-run", action="store_true", help="check all, say what it will cost, compute nothing"
+        "--dry-run",
+        action="store_true",
+        help="check all models, methods and images, say what it will cost, compute nothing",
     )
     study.add_argument(
         "--export",
@@ -103,10 +111,11 @@ def _run_study(args: argparse.Namespace) -> int:
         plan = plan_of(study, cache)
         _say_how_many(study, plan)
         # Before anything of it is in the folder, so that it can be mended.
-        if args.dry_run or not (args.out / FILE).exists():
-            _say_what_it_costs(study, plan, cache)
         if args.dry_run:
+            _rehearse(study, plan, cache)
             return 0
+        if not (args.out / FILE).exists():
+            _say_what_it_costs(study, plan, cache)
         return _run(study, plan, cache, args)
 
 
@@ -183,13 +192,43 @@ def _say_how_many(study: Study, plan: Plan) -> None:
 
 
 def _say_what_it_costs(study: Study, plan: Plan, cache: StudyCache) -> None:
+    """Before the first run into a folder.
+
+    Raises:
+        ValueError: what the study would compute fails by its settings, or on every image.
+    """
     from captum_ext.study.run.dry_run import dry_run
 
     estimate = dry_run(study, plan, cache)
-    print(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
+    _say_passes(estimate)
     if estimate.refused:
         raise ValueError("; ".join(estimate.refused))
-    for problem in estimate.problems:
+    _say_problems(estimate.problems)
+
+
+def _rehearse(study: Study, plan: Plan, cache: StudyCache) -> None:
+    """Says what a study will cost, and all that is wrong with it.
+
+    Raises:
+        ValueError: something is.
+    """
+    from captum_ext.study.run.dry_run import dry_run
+    from captum_ext.study.run.unreadable import unreadable_images
+
+    estimate = dry_run(study, plan, cache)
+    _say_passes(estimate)
+    wrong = [*unreadable_images(study, plan, cache), *estimate.refused, *estimate.failed]
+    _say_problems([problem for problem in estimate.problems if problem not in wrong])
+    if wrong:
+        raise ValueError("; ".join(dict.fromkeys(wrong)))
+
+
+def _say_passes(estimate: Estimate) -> None:
+    print(f"about {estimate.forward:,} passes forward and {estimate.backward:,} backward in all")
+
+
+def _say_problems(problems: list[str]) -> None:
+    for problem in problems:
         print(f"note: in a rehearsal, {problem}", file=sys.stderr)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any
 
 from torch import Tensor, nn
@@ -92,6 +93,31 @@ def _buffers(model: nn.Module) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
+
+
+def keeps_caller_state(attribute: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorates ``attribute()``: the model of the method stays as it was.
+
+    Example:
+        >>> class Method:
+        ...     forward_func = nn.Dropout()
+        ...     @keeps_caller_state
+        ...     def attribute(self, inputs):
+        ...         return self.forward_func(inputs)
+        >>> import torch
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     _ = Method().attribute(torch.ones(1))
+        >>> caught[0].category.__name__
+        'AttributionWarning'
+    """
+
+    @wraps(attribute)
+    def kept(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with keep_caller_state(self.forward_func):
+            return attribute(self, *args, **kwargs)
+
+    return kept
 
 
 def training_message(names: list[str]) -> str:

@@ -7,7 +7,7 @@ run the model do so inside of :func:`captum_ext.passes.checking`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -165,9 +165,7 @@ class Completeness:
         if sides is None:
             return None
         total, change = (side.detach().double().cpu() for side in sides)
-        size = sum(
-            a.detach().abs().flatten(1).double().sum(1).cpu() for a in map(_wide, run.attributions)
-        )
+        size = _sums([a.detach().abs() for a in run.attributions]).cpu()
         allowed = self.tolerance * change.abs()
         if self.of_size:
             output = run.scores(run.inputs).abs().cpu()
@@ -196,7 +194,7 @@ class Completeness:
         change = run.scores(run.inputs) - start
         mask = run.settings.get("feature_mask") if self.of_features else None
         if mask is None:
-            return sum(_wide(a).double().flatten(1).sum(1) for a in run.attributions), change
+            return _sums(run.attributions), change
         return _sum_of_features(run.attributions, as_tuple(mask)), change
 
 
@@ -273,6 +271,12 @@ def expanded_baselines(
     return [tuple(each[n % len(each)] for each in sets) for n in range(most)]
 
 
+def _sums(parts: Sequence[Tensor]) -> Tensor:
+    """The sum over all features of each example, ``[B]`` in float64."""
+    rows = [_wide(part).detach().double().flatten(1).sum(1) for part in parts]
+    return torch.stack(rows).sum(0)
+
+
 def _sum_of_features(attributions: tuple[Tensor, ...], masks: tuple[Tensor, ...]) -> Tensor:
     """The sum over features of each feature's mean attribution, ``[B]``."""
     values, numbers = [], []
@@ -309,7 +313,7 @@ class SetCompleteness(Completeness):
             for n in range(len(rows[0]))
         ]
         start = torch.stack([run.scores(each) for each in sets]).mean(0)
-        total = sum(_wide(a).double().flatten(1).sum(1) for a in run.attributions)
+        total = _sums(run.attributions)
         return total, run.scores(run.inputs) - start
 
 

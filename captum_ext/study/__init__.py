@@ -22,9 +22,9 @@ if TYPE_CHECKING:
         FileImage,
         StudyImage,
         TensorImage,
-        study_images,
     )
     from captum_ext.study.define.models import Aim, StudyModel
+    from captum_ext.study.define.sources import study_images
     from captum_ext.study.define.study import Study
     from captum_ext.study.define.study_file import read_study
     from captum_ext.study.plan.planner import plan_of

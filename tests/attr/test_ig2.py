@@ -346,7 +346,7 @@ def test_the_layer_is_found_once(network):
         with count_passes(network) as passes:
             method.attribute(images(2), images(3, seed=1), target=0, n_steps=4)
         costs.append(passes.forward)
-    assert costs[0] - costs[1] == 2  # one pass of the two examples
+    assert costs[0] == costs[1]  # the observed run is no pass of the method
     assert method.layer is network[5]
 
 

@@ -53,7 +53,8 @@ class Value:
 class BoardRow:
     """A method of a model: its values in the order of the metrics, images and costs.
 
-    ``output`` is what of the model it explains.
+    ``output`` is what of the model it explains, ``remarks`` what is odd about its attributions
+    and values.
     """
 
     model: str
@@ -68,6 +69,7 @@ class BoardRow:
     sort_passes: float | None
     seconds: str
     sort_seconds: float | None
+    remarks: list[str]
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,12 @@ def board_of(results: StudyResults, analysis: Analysis) -> Board:
                 _value(standing, scales[metric.name], writers[metric.name])
                 for standing, metric in zip(known, metrics, strict=True)
             ]
-            rows.append(_row(model, method, title, values, known, costs.get((model, method))))
+            cost = costs.get((model, method))
+            remarks = [
+                remark.describe(analysis.n_images)
+                for remark in analysis.remarks.get((model, method), ())
+            ]
+            rows.append(_row(model, method, title, values, known, cost, remarks))
     ranked = next((metric for metric in metrics if metric.direction != "none"), None)
     if ranked is not None:
         column, sign = metrics.index(ranked), -1 if ranked.direction == "higher" else 1
@@ -177,6 +184,7 @@ def _row(
     values: list[Value],
     known: list[Standing | None],
     cost: Cost | None,
+    remarks: list[str],
 ) -> BoardRow:
     there = [each for each in known if each is not None]
     counts = sorted({each.n for each in there}) or [0]
@@ -200,4 +208,5 @@ def _row(
         sort_passes=passes if math.isfinite(passes) else None,
         seconds=amount(seconds),
         sort_seconds=seconds if math.isfinite(seconds) else None,
+        remarks=remarks,
     )

@@ -169,7 +169,8 @@ def _map(
         row = by_metric.get(metric)
         known = row is not None and row["status"] == "ok" and metric in writers
         values.append((facts.title, writers[metric](row["value"]) if row and known else NOTHING))
-    remark = next((str(row["remark"]) for row in rows if row["remark"]), "")
+    texts = [text for row in rows for text in str(row["remark"] or "").split("; ") if text]
+    remark = "; ".join(dict.fromkeys(texts))
     reason = "" if content else _reason(rows)
     return Map(title, seed, _address(content), reason, remark, values)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -15,12 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from captum_ext.checks import check_int, one_line
-from captum_ext.image_files import EMBEDDED, find_images, open_image, read_image
+from captum_ext.checks import check_choice, check_int, described, one_line
+from captum_ext.image_files import EMBEDDED, open_image, read_image
 from captum_ext.study.plan.digest import digest_of_bytes, digest_of_tensor
-
-#: How a source begins that stands for crops of the embedded photographs; their number follows.
-CROPS = "crops:"
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ class ArrayImage(StudyImage):
         return digest_of_bytes(str(pixels.shape).encode(), pixels.data)
 
     def _pixels(self) -> np.ndarray:
-        images: np.ndarray = _arrays_of(self.path)[0][self.index]
+        images: np.ndarray = arrays_of(self.path)[0][self.index]
         return images
 
 
@@ -128,7 +124,11 @@ class CropImage(StudyImage):
 
     Args:
         source: one of :data:`captum_ext.image_files.EMBEDDED`.
-        box: top, left, and the pixels of a side.
+        box: top, left, and the pixels of a side; the square lies within the photograph.
+
+    Raises:
+        TypeError: a box that is not three whole numbers.
+        ValueError: an unknown photograph; a box that does not lie within it.
 
     Example:
         >>> CropImage("eye", "chelsea", (90, 180, 64)).read().shape
@@ -138,75 +138,45 @@ class CropImage(StudyImage):
     source: str
     box: tuple[int, int, int]
 
+    def __post_init__(self) -> None:
+        check_choice(self.source, "source", EMBEDDED)
+        if not isinstance(self.box, (tuple, list)) or len(self.box) != 3:
+            raise TypeError(f"box must be (top, left, side); got {described(self.box)}")
+        names = ("top", "left", "side")
+        top, left, side = (
+            check_int(value, f"{name} of box", minimum=int(name == "side"))
+            for name, value in zip(names, self.box, strict=True)
+        )
+        _, height, width = photograph(self.source).shape
+        if top + side > height or left + side > width:
+            raise ValueError(
+                f"box must lie within {self.source}, {height} x {width} pixels; got a square of "
+                f"{side} at ({top}, {left})"
+            )
+
     def read(self) -> Tensor:
         top, left, side = self.box
-        return read_image(self.source)[:, top : top + side, left : left + side]
+        return photograph(self.source)[:, top : top + side, left : left + side].clone()
 
     def digest(self) -> str:
         return digest_of_tensor(self.read())
 
 
-def crops(count: int, seed: int = 0) -> list[StudyImage]:
-    """Squares of the embedded photographs, a quarter to a half of their height, in turn.
-
-    Crops of four photographs are not as different as photographs: they show how a study works, and
-    prove nothing about others.
-
-    Example:
-        >>> [image.name for image in crops(5)]
-        ['astronaut_0', 'chelsea_0', 'coffee_0', 'rocket_0', 'astronaut_1']
-    """
-    draw = np.random.default_rng(seed)
-    found: list[StudyImage] = []
-    for number in range(check_int(count, "crops", minimum=1)):
-        source = EMBEDDED[number % len(EMBEDDED)]
-        width, height = open_image(source).size
-        side = int(draw.integers(height // 4, height // 2, endpoint=True))
-        top, left = (int(draw.integers(0, most - side, endpoint=True)) for most in (height, width))
-        name = f"{source}_{number // len(EMBEDDED)}"
-        found.append(CropImage(name, source, (top, left, side)))
-    return found
-
-
-def study_images(sources: Sequence[str], folder: Path) -> list[StudyImage]:
-    """The images that sources stand for.
+@lru_cache(maxsize=len(EMBEDDED))
+def photograph(source: str) -> Tensor:
+    """An embedded photograph, decoded once for all its crops.
 
     Args:
-        sources: files, folders, ``.npz`` files, names of
-            :data:`captum_ext.image_files.EMBEDDED`, and ``"crops:N"``, of which :func:`crops` makes
-            N images.
-        folder: that relative paths start from.
+        source: one of :data:`captum_ext.image_files.EMBEDDED`.
 
     Returns:
-        Images with names of their own: of files their stems, with the suffix or the folder where
-        stems are not enough to tell them apart.
-
-    Raises:
-        ValueError: a source that does not exist, a folder without images, an ``.npz`` of something
-            else; none at all.
+        ``[3, H, W]`` in [0, 1]; do not write into it.
 
     Example:
-        >>> [image.name for image in study_images(["rocket", "coffee"], Path())]
-        ['rocket', 'coffee']
+        >>> photograph("coffee").shape
+        torch.Size([3, 400, 600])
     """
-    found: list[StudyImage] = []
-    files: list[Path] = []
-    for source in sources:
-        path = folder / source
-        if source in EMBEDDED and not path.exists():
-            found.append(EmbeddedImage(source))
-        elif source.startswith(CROPS) and source[len(CROPS) :].isdecimal():
-            found += crops(int(source[len(CROPS) :]))
-        elif path.suffix.lower() == ".npz" and path.is_file():
-            found += _of_npz(path)
-        else:
-            new = [Path(file).resolve() for file in find_images(path)]
-            files += [file for file in new if file not in files]
-    found += [FileImage(name, path) for name, path in zip(_names(files), files, strict=True)]
-    if not found:
-        raise ValueError("images must hold at least one; got none")
-    check_names([image.name for image in found], "images")
-    return found
+    return read_image(source)
 
 
 def check_names(names: Sequence[str], what: str) -> None:
@@ -221,41 +191,24 @@ def check_names(names: Sequence[str], what: str) -> None:
         ...
         ValueError: images must have names of their own; got 'cat' 2 times
     """
-    for name, count in Counter(names).items():
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{what} must have names that are texts; got {described(name)}")
         if not name.strip() or not name.isprintable():
-            raise ValueError(f"{what} must have names of letters on one line; got {name!r}")
+            raise ValueError(
+                f"{what} must have names of letters on one line; got {described(name)}"
+            )
+    for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"{what} must have names of their own; got {name!r} {count} times")
 
 
-def _names(files: Sequence[Path]) -> list[str]:
-    """The shortest of stem, file name, folder and file name, path that are all different."""
-    for name in (
-        lambda file: file.stem,
-        lambda file: file.name,
-        lambda file: f"{file.parent.name}/{file.name}",
-    ):
-        names = [name(file) for file in files]
-        if len(set(names)) == len(names):
-            return names
-    return [str(file) for file in files]
+def arrays_of(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The images of an ``.npz`` file, ``[N, H, W, 3]`` or ``[N, H, W]``, and its labels, if any.
 
-
-def _of_npz(path: Path) -> list[StudyImage]:
-    images, labels = _arrays_of(path.absolute())
-    return [
-        ArrayImage(
-            f"{path.stem}_{number:05}",
-            path.absolute(),
-            number,
-            label=None if labels is None else int(labels[number]),
-        )
-        for number in range(len(images))
-    ]
-
-
-def _arrays_of(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images, and labels where there are some."""
+    Raises:
+        ValueError: it cannot be read, or holds something else.
+    """
     try:
         # A file that has changed is read anew.
         return _arrays(path, path.stat().st_mtime_ns)
@@ -273,7 +226,7 @@ def _arrays(path: Path, _: int) -> tuple[np.ndarray, np.ndarray | None]:
         with np.load(path) as arrays:
             images = arrays["images"]
             labels = arrays["labels"] if "labels" in names else None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except Exception as error:
         raise ValueError(f"images {str(path)!r} cannot be read: {one_line(error)}") from error
     if not isinstance(images, np.ndarray):
         raise ValueError(f"images of {str(path)!r} must be an array; got {type(images).__name__}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from captum_ext.checks import check_int
+from captum_ext.checks import check_int, described
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage, check_names
 from captum_ext.study.define.models import LABEL, PREDICTED
@@ -75,6 +75,9 @@ class Study:
             if not entries:
                 raise ValueError(f"{what} must hold at least one; got none")
             check_names([entry.name for entry in entries], what)
+        check_title(self.title, "title")
+        for entry in self.methods:
+            check_title(entry.title, f"title of method {entry.name!r}")
         if self.passes is not None:
             limited = [
                 replace(entry, passes=self.passes) if entry.passes is None else entry
@@ -83,9 +86,11 @@ class Study:
             object.__setattr__(self, "methods", limited)
         for seed in self.seeds:
             if check_int(seed, "seeds", minimum=0) >= 2**32:
-                raise ValueError(f"seeds must be from 0 to {2**32 - 1}; got {seed}")
+                raise ValueError(f"seeds must be from 0 to {2**32 - 1}; got {described(seed)}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must be different numbers, at least one; got {self.seeds}")
+            raise ValueError(
+                f"seeds must be different numbers, at least one; got {described(self.seeds)}"
+            )
         check_int(self.gallery, "gallery", minimum=0)
         self._check_target()
         if isinstance(self.references, str) and self.references != OTHERS:
@@ -125,6 +130,23 @@ class Study:
     def target_of(self, image: StudyImage) -> int | str:
         """What is explained of an image."""
         return image.label if self.target == LABEL and image.label is not None else self.target
+
+
+def check_title(title: Any, what: str) -> None:
+    """Refuses a title that is no text on one line.
+
+    Raises:
+        TypeError, ValueError: it says which.
+
+    Example:
+        >>> check_title("Edges", "title")
+    """
+    if not isinstance(title, str):
+        raise TypeError(f"{what} must be a text; got {described(title)}")
+    if not title.isprintable():
+        raise ValueError(
+            f"{what} must be on one line, without control characters; got {described(title)}"
+        )
 
 
 def decisive_versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ Paths start from the file's folder. Every error says where in the file it is.
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,15 +25,12 @@ from captum_ext.choices import OUTPUT_KINDS
 from captum_ext.image_files import SUFFIXES
 from captum_ext.registry import get_exam_model
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
-from captum_ext.study.define.images import StudyImage, study_images
+from captum_ext.study.define.images import StudyImage
 from captum_ext.study.define.models import PREDICTED
+from captum_ext.study.define.sources import study_images
 from captum_ext.study.define.study import OTHERS, Study
+from captum_ext.study.define.toml_values import Problems, check_kind, check_table, read_toml
 from captum_ext.study.plan.canonical import plain
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 T = TypeVar("T")
 
@@ -79,13 +76,8 @@ _METRIC_KEYS: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "settings": (dict,),
 }
-_KINDS = {
-    str: "a text",
-    int: "a whole number",
-    bool: "true or false",
-    list: "a list",
-    dict: "a table",
-}
+#: The largest side of an exam model's images: its weights take 2 GiB.
+_MOST_OF_EXAM = 1024
 
 
 def read_study(
@@ -100,7 +92,8 @@ def read_study(
 
     Raises:
         ValueError: a file that cannot be read, or does not hold a study; it says where, and for an
-            unknown key, method, metric or setting which is the nearest.
+            unknown key, method, metric or setting which is the nearest. Of several errors, it
+            names all.
 
     Example:
         >>> import tempfile
@@ -120,11 +113,7 @@ def read_study(
         ...
     """
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or one_line(error)
-        raise ValueError(f"study {str(path)!r} cannot be read: {why}") from error
+    content = read_toml(path)
     with _at(str(path)):
         return _study(content, path, images, weights)
 
@@ -135,28 +124,39 @@ def _study(
     given = dict(content)
     if images is not None:
         given["images"] = list(images)
-    _check_table(given, _KEYS, _NEEDED)
+    check_table(given, _KEYS, _NEEDED)
     if weights is not None:
         given["models"] = _with_weights(given["models"], weights)
+    problems = Problems()
     # What the command line says starts from where one is.
     folder = path.parent
-    with _at("images"):
-        found = _images(given["images"], Path() if images is not None else folder)
+    start = Path() if images is not None else folder
+    found: Sequence[StudyImage] = ()
+    with problems.at("images"):
+        found = _images(given["images"], start)
     references = given.get("references")
     if references is not None and references != OTHERS:
-        with _at("references"):
+        with problems.at("references"):
             references = _images(references, folder)
+    models = _each(problems, given["models"], "models", lambda entry: _model(entry, folder))
+    methods = _each(problems, given["methods"], "methods", _method)
+    metrics = _each(problems, given["metrics"], "metrics", _metric)
+    masks = {}
+    if found and "masks" in given:
+        with problems.at():
+            masks = _masks(folder / given["masks"], found)
+    problems.check()
     return Study(
         title=given.get("title", path.stem),
-        models=_each(given["models"], "models", lambda entry: _model(entry, folder)),
+        models=models,
         images=found,
-        methods=_each(given["methods"], "methods", _method),
-        metrics=_each(given["metrics"], "metrics", _metric),
+        methods=methods,
+        metrics=metrics,
         seeds=given.get("seeds", [0]),
         passes=given.get("passes"),
         target=given.get("target", PREDICTED),
         references=references,
-        masks=_masks(folder / given["masks"], found) if "masks" in given else {},
+        masks=masks,
         keep_attributions=given.get("keep_attributions", False),
         gallery=given.get("gallery", 24),
         settings=plain(given),
@@ -165,8 +165,11 @@ def _study(
 
 def _images(sources: Any, folder: Path) -> list[StudyImage]:
     listed = [sources] if isinstance(sources, str) else sources
+    problems = Problems()
     for source in listed:
-        _check_kind(source, (str,), "a source")
+        with problems.at():
+            check_kind(source, (str,), "a source")
+    problems.check()
     return study_images(listed, folder)
 
 
@@ -180,17 +183,23 @@ def _with_weights(models: list[Any], weights: str) -> list[dict[str, Any]]:
 def _model(entry: Any, folder: Path) -> ModelEntry:
     if isinstance(entry, str):
         entry = {"model": entry}
-    _check_kind(entry, (dict,), "a model")
+    check_kind(entry, (dict,), "a model")
     if "exam" in entry:
+        for key in ("exam", "name"):
+            check_kind(entry.get(key, ""), (str,), key)
+        get_exam_model(entry["exam"], "exam")
         # Whatever else there is, the model itself checks.
         settings = {key: value for key, value in entry.items() if key not in ("exam", "name")}
-        get_exam_model(entry["exam"], "exam")
+        for key, value in settings.items():
+            check_kind(value, (int, float, str), key)
+        if isinstance(settings.get("size"), int) and settings["size"] > _MOST_OF_EXAM:
+            raise ValueError(f"size must be at most {_MOST_OF_EXAM}; got {settings['size']}")
         return ModelEntry.exam(entry["exam"], entry.get("name"), **settings)
-    _check_table(entry, _MODEL_KEYS, ("model",))
+    check_table(entry, _MODEL_KEYS, ("model",))
     settings = {key: value for key, value in entry.items() if key not in ("model", "name")}
     for name in ("weights", "class_names"):
         value = settings.get(name)
-        if isinstance(value, str) and (folder / value).is_file():
+        if isinstance(value, str) and os.path.isfile(folder / value):
             settings[name] = str((folder / value).absolute())
     if "outputs" in settings:
         check_choice(settings["outputs"], "outputs", OUTPUT_KINDS)
@@ -202,16 +211,16 @@ def _model(entry: Any, folder: Path) -> ModelEntry:
 def _method(entry: Any) -> MethodEntry:
     if isinstance(entry, str):
         entry = {"method": entry}
-    _check_kind(entry, (dict,), "a method")
-    _check_table(entry, _METHOD_KEYS, ("method",))
+    check_kind(entry, (dict,), "a method")
+    check_table(entry, _METHOD_KEYS, ("method",))
     return MethodEntry(**entry)
 
 
 def _metric(entry: Any) -> MetricEntry:
     if isinstance(entry, str):
         entry = {"metric": entry}
-    _check_kind(entry, (dict,), "a metric")
-    _check_table(entry, _METRIC_KEYS, ("metric",))
+    check_kind(entry, (dict,), "a metric")
+    check_table(entry, _METRIC_KEYS, ("metric",))
     return MetricEntry(**entry)
 
 
@@ -221,7 +230,7 @@ def _masks(folder: Path, images: Sequence[StudyImage]) -> dict[str, Path]:
     Raises:
         ValueError: no folder, or none of an image.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ValueError(f"masks must be a folder; {str(folder)!r} is none")
     names = {image.name for image in images}
     found = {
@@ -234,30 +243,12 @@ def _masks(folder: Path, images: Sequence[StudyImage]) -> dict[str, Path]:
     return found
 
 
-def _each(entries: Any, place: str, make: Callable[[Any], T]) -> list[T]:
+def _each(problems: Problems, entries: Any, place: str, make: Callable[[Any], T]) -> list[T]:
     made = []
     for number, entry in enumerate([entries] if isinstance(entries, str) else entries, start=1):
-        with _at(f"{place}[{number}]"):
+        with problems.at(f"{place}[{number}]"):
             made.append(make(entry))
     return made
-
-
-def _check_table(
-    table: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], needed: Sequence[str]
-) -> None:
-    for key, value in table.items():
-        check_choice(key, "key", known)
-        _check_kind(value, known[key], key)
-    missing = [key for key in needed if key not in table]
-    if missing:
-        raise ValueError(f"there must be {', '.join(map(repr, missing))}")
-
-
-def _check_kind(value: Any, kinds: tuple[type, ...], what: str) -> None:
-    # To Python, true is a whole number.
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        allowed = " or ".join(_KINDS[kind] for kind in kinds)
-        raise ValueError(f"{what} must be {allowed}; got {value!r}")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,7 @@ from captum_ext.study.define.entries import MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
 from captum_ext.study.define.models import PREDICTED, StudyExamModel, StudyModel
 from captum_ext.study.define.study import Study, decisive_versions
+from captum_ext.study.define.toml_values import Problems
 from captum_ext.study.plan.canonical import source
 from captum_ext.study.plan.code import reread
 from captum_ext.study.plan.digest import digest_of, digest_of_bytes
@@ -35,7 +36,7 @@ def plan_of(study: Study, cache: StudyCache | None = None) -> Plan:
 
     Raises:
         TypeError, ValueError: a model that cannot be had; a class, setting or layer that there is
-            not; a method that works on none of the models.
+            not; a method that works on none of the models. It names all of these.
 
     Example:
         >>> from captum_ext.study import EmbeddedImage, MethodEntry
@@ -74,38 +75,107 @@ class _Planner:
         self.cache = cache
         self.versions = decisive_versions()
         self.notes: list[str] = []
+        self.problems = Problems()
         self.fingerprints: dict[str, str] = {}
         self.code: dict[str, list[str]] = {}
         self.groups: dict[str, list[list[int]]] = {}
-        self.digests = {image.name: image.digest() for image in study.images}
-        self.references = dict(self.digests)
-        for image in () if isinstance(study.references, str) else study.references or ():
-            # Of one name with an image of the study, it need not be that image.
-            self.references[image.name] = image.digest()
-        self.masks = {name: _file_digest(path) for name, path in study.masks.items()}
+        self.digests = self._digests(study.images)
+        own = () if isinstance(study.references, str) else study.references or ()
+        # Of one name with an image of the study, it need not be that image.
+        self.references = self.digests | self._digests(own)
+        self.masks = {}
+        for name, path in study.masks.items():
+            with self.problems.at():
+                self.masks[name] = _file_digest(path)
         self.methods = {entry.name: digest_of(entry.as_dict()) for entry in study.methods}
         self.metrics = {entry.name: digest_of(entry.as_dict()) for entry in study.metrics}
+
+    def _digests(self, images: Sequence[StudyImage]) -> dict[str, str]:
+        digests = {}
+        for image in images:
+            with self.problems.at(f"image {image.name!r}"):
+                digests[image.name] = image.digest()
+        return digests
 
     def look(self) -> None:
         """Loads every model, and asks it about the methods."""
         for name, digest in self.digests.items():
             if digest.startswith("unreadable"):
                 self.notes.append(f"image {name!r} is {digest}")
-        problems: dict[str, dict[str, str]] = {}
+        unfit: dict[str, dict[str, str]] = {}
         subjects = []
         for entry in self.study.models:
-            with _at(f"model {entry.name!r}"):
-                subject, self.fingerprints[entry.name] = self.cache.load(entry)
-                self.code[entry.name] = [*entry.code, source(type(subject))]
-                for target in {self.study.target_of(image) for image in self.study.images}:
-                    if target != PREDICTED:
-                        subject.index_of(target)
-            problems[entry.name] = _check_methods(self.study, subject)
-            self.groups[entry.name] = _groups(self.study, subject)
-            subjects.append(subject)
-        self.notes += _notes_of(problems, len(self.study.models))
+            subject = self._load(entry)
+            if subject is not None:
+                unfit[entry.name] = self._unfit_methods(subject)
+                self.groups[entry.name] = _groups(self.study, subject)
+                subjects.append(subject)
+        if len(subjects) == len(self.study.models):
+            self._note_unfit(unfit)
+            self._check_metrics(subjects)
+        self.problems.check()
         self.notes += _equal(self.digests)
-        _check_metrics(self.study, subjects)
+
+    def _load(self, entry: ModelEntry) -> StudyModel | None:
+        """The model of an entry, which has all classes that are explained."""
+        with self.problems.at(f"model {entry.name!r}"):
+            try:
+                subject, fingerprint = self.cache.load(entry)
+                code = [*entry.code, source(type(subject))]
+            except (TypeError, ValueError, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # Also a SystemExit of a model's own code.
+                what = f"{type(error).__name__}: {one_line(error)}"
+                raise ValueError(f"it cannot be made: {what}") from error
+            self.fingerprints[entry.name], self.code[entry.name] = fingerprint, code
+            for target in {self.study.target_of(image) for image in self.study.images}:
+                if target != PREDICTED:
+                    subject.index_of(target)
+            return subject
+        return None
+
+    def _unfit_methods(self, subject: StudyModel) -> dict[str, str]:
+        """Why methods do not work on a model."""
+        unfit = {}
+        for entry in self.study.methods:
+            with self.problems.at(f"method {entry.name!r}"):
+                try:
+                    layer = subject.layer(entry.layer)
+                    model = subject.fitting(entry.spec)
+                    facts = subject.facts(entry.spec)
+                    problem = problem_with_outputs(entry.spec, subject.outputs)
+                    problem = problem or entry.spec.problem_with(model, facts, layer)
+                    if problem is None:
+                        entry.check()
+                except (TypeError, ValueError, KeyboardInterrupt):
+                    raise
+                except BaseException:  # Also a SystemExit: it fails in a rehearsal, or in cells.
+                    problem = None
+                if problem is not None:
+                    unfit[entry.name] = problem
+        return unfit
+
+    def _note_unfit(self, unfit: dict[str, dict[str, str]]) -> None:
+        """A line for each method that does not work on a model; an error where it works on none."""
+        nowhere = dict(next(iter(unfit.values())))
+        for own in unfit.values():
+            nowhere = {name: problem for name, problem in nowhere.items() if name in own}
+        for name, problem in nowhere.items():
+            with self.problems.at():
+                raise ValueError(f"method {name!r} works on no model of the study: {problem}")
+        for model, own in unfit.items():
+            self.notes += [f"on {model}: {problem}" for problem in own.values()]
+
+    def _check_metrics(self, subjects: Sequence[StudyModel]) -> None:
+        """Refuses metrics that want to know what nothing tells them."""
+        exam = any(isinstance(subject, StudyExamModel) for subject in subjects)
+        for entry in self.study.metrics:
+            needs = entry.known.needs
+            with self.problems.at(f"metric {entry.name!r}"):
+                if MetricNeed.MASK in needs and not self.study.masks and not exam:
+                    raise ValueError("masks must be given, which show where the object is")
+                if MetricNeed.KNOWN_ANSWER in needs and not exam:
+                    raise ValueError("models must hold one of the exam, whose answer is known")
 
     def asked(self, model: ModelEntry, number: int, seed: int) -> list[PlannedMethod]:
         """All methods about an image, with the keys of their attributions and cells."""
@@ -190,43 +260,6 @@ class _Planner:
         }
 
 
-def _check_methods(study: Study, subject: StudyModel) -> dict[str, str]:
-    """Why methods do not work on a model.
-
-    Raises:
-        TypeError, ValueError: settings that a method does not take; an unknown layer.
-    """
-    problems = {}
-    for entry in study.methods:
-        with _at(f"method {entry.name!r}"):
-            layer = subject.layer(entry.layer)
-            model = subject.fitting(entry.spec)
-            facts = subject.facts(entry.spec)
-            problem = problem_with_outputs(entry.spec, subject.outputs)
-            problem = problem or entry.spec.problem_with(model, facts, layer)
-            if problem is None:
-                entry.check()
-            else:
-                problems[entry.name] = problem
-    return problems
-
-
-def _check_metrics(study: Study, subjects: Sequence[StudyModel]) -> None:
-    """Refuses metrics that want to know what nothing tells them.
-
-    Raises:
-        ValueError: a metric that wants masks, where there is none and no model of the exam; one
-            that wants such a model.
-    """
-    exam = any(isinstance(subject, StudyExamModel) for subject in subjects)
-    for entry in study.metrics:
-        with _at(f"metric {entry.name!r}"):
-            if MetricNeed.MASK in entry.known.needs and not study.masks and not exam:
-                raise ValueError("masks must be given, which show where the object is")
-            if MetricNeed.KNOWN_ANSWER in entry.known.needs and not exam:
-                raise ValueError("models must hold one of the exam, whose answer is known")
-
-
 def _equal(digests: dict[str, str]) -> list[str]:
     """A note for images that are the same: they count as several, and tell as much as one."""
     first: dict[str, str] = {}
@@ -237,39 +270,15 @@ def _equal(digests: dict[str, str]) -> list[str]:
     ]
 
 
-@contextmanager
-def _at(place: str) -> Iterator[None]:
-    """Says of which part of a study an error is.
-
-    Raises:
-        TypeError, ValueError: in place of one without.
-    """
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{place}: {one_line(error)}") from error
-
-
-def _notes_of(problems: dict[str, dict[str, str]], n_models: int) -> list[str]:
-    """A line for each method that does not work on a model.
-
-    Raises:
-        ValueError: it works on none.
-    """
-    notes = []
-    for model, own in problems.items():
-        for method, problem in own.items():
-            if sum(method in each for each in problems.values()) == n_models:
-                raise ValueError(f"method {method!r} works on no model of the study: {problem}")
-            notes.append(f"on {model}: {problem}")
-    return notes
-
-
 def _groups(study: Study, subject: StudyModel) -> list[list[int]]:
     """The methods' numbers, those together that ask a model the same."""
     groups: dict[str, list[int]] = {}
     for number, entry in enumerate(study.methods):
-        groups.setdefault(entry.questions(subject.model) or str(number), []).append(number)
+        questions = None
+        # What cannot be made here fails in its cells.
+        with suppress(Exception):
+            questions = entry.questions(subject.model)
+        groups.setdefault(questions or str(number), []).append(number)
     return list(groups.values())
 
 

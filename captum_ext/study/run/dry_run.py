@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import torch
@@ -10,11 +11,15 @@ from torch import Tensor
 from captum_ext.study.define.cache import StudyCache
 from captum_ext.study.define.entries import MethodEntry, MetricEntry, ModelEntry
 from captum_ext.study.define.images import StudyImage
-from captum_ext.study.define.models import StandIn, StudyClassifier, StudyModel
+from captum_ext.study.define.models import PREDICTED, StandIn, StudyClassifier, StudyModel
 from captum_ext.study.define.study import Study
 from captum_ext.study.plan.tasks import Plan, Task
 from captum_ext.study.run.compute import compute
+from captum_ext.study.run.failure import cause_of
 from captum_ext.study.store.cells import FAILED, CellResult
+
+#: Images that a model is tried on, before it counts as one that takes none.
+MOST_TRIED = 3
 
 
 @dataclass
@@ -24,13 +29,15 @@ class Estimate:
     Attributes:
         forward, backward: examples through the models, about.
         problems: what failed in the rehearsal, a line each; as a rule it fails in the study, too.
-        refused: those that name one of the settings.
+        refused: those that name one of the settings, and models that take none of their images.
+        failed: those of methods that failed on every model on which they were rehearsed.
     """
 
     forward: int = 0
     backward: int = 0
     problems: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 def dry_run(study: Study, plan: Plan, cache: StudyCache) -> Estimate:
@@ -54,10 +61,12 @@ def dry_run(study: Study, plan: Plan, cache: StudyCache) -> Estimate:
         (18, 2)
     """
     estimate = Estimate()
+    works: dict[str, bool] = {}
     for model in study.models:
         tasks = [task for task in plan.tasks if task.model.name == model.name]
         if tasks:
-            _measure(tasks, cache, estimate)
+            for name, worked in _measure(tasks, cache, estimate).items():
+                works[name] = works.get(name, False) or worked
     # What the plan says already.
     estimate.problems = [
         problem
@@ -69,15 +78,25 @@ def dry_run(study: Study, plan: Plan, cache: StudyCache) -> Estimate:
     for problem in estimate.problems:
         names, _, error = problem.partition(": ")
         settings = [name for each in names.split(", ") for name in given.get(each, ())]
-        if any(name in error for name in settings):
+        if any(_is_named(name, error) for name in settings):
             estimate.refused.append(problem)
+        if works.get(names) is False:
+            estimate.failed.append(problem)
     return estimate
 
 
-def _measure(tasks: list[Task], cache: StudyCache, estimate: Estimate) -> None:
-    stage = _stage(tasks, cache)
+def _is_named(setting: str, error: str) -> bool:
+    """Whether an error names a setting: Captum's call ``strides`` "Stride for input index 0"."""
+    words = re.escape(setting.rstrip("s").replace("_", " ")).replace(r"\ ", "[_ ]")
+    return re.search(rf"\b{words}s?\b", error, re.IGNORECASE) is not None
+
+
+def _measure(tasks: list[Task], cache: StudyCache, estimate: Estimate) -> dict[str, bool]:
+    """Adds what a model's tasks cost; returns which of the methods work."""
+    stage = _stage(tasks, cache, estimate)
     if stage is None:
-        return
+        return {}
+    works = {}
     image = stage.image
     attributions: dict[str, tuple[int, int]] = {}
     metrics: dict[tuple[str, str], int] = {}
@@ -96,9 +115,10 @@ def _measure(tasks: list[Task], cache: StudyCache, estimate: Estimate) -> None:
             method, metric = names[result.key]
             attributions[method] = result.forward or 0, result.backward or 0
             metrics[method, metric] = result.metric_forward or 0
+            # Without an output, there was no attribution to be measured.
+            works[method] = result.status != FAILED or bool(result.output and result.forward)
             if result.status == FAILED:
-                # Without an output, there was no attribution to be measured.
-                what = f"{method}, {metric}" if result.output and result.forward else method
+                what = f"{method}, {metric}" if works[method] else method
                 estimate.problems.append(f"{what}: {result.error}")
     for task in tasks:
         for asked in task.asked:
@@ -108,23 +128,52 @@ def _measure(tasks: list[Task], cache: StudyCache, estimate: Estimate) -> None:
             estimate.forward += sum(
                 metrics.get((asked.entry.name, metric.name), 0) for metric, _, _ in asked.metrics
             )
+    return works
 
 
-def _stage(tasks: list[Task], cache: StudyCache) -> _Stage | None:
-    """A stand-in before the first image that can be read."""
+def _stage(tasks: list[Task], cache: StudyCache, estimate: Estimate) -> _Stage | None:
+    """A stand-in before the first image that the model takes."""
     first = tasks[0]
     subject = cache.subject(first.model, first.fingerprint)
+    errors = []
     for image in {task.image.name: task.image for task in tasks}.values():
         try:
             seen = subject.see(image.read())
-            with torch.no_grad():
-                n_classes = subject.model(seen).shape[1]
-        except Exception:
+        except Exception:  # unreadable_images() tells it.
             continue
+        try:
+            n_classes = _count_classes(subject, seen)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # Also a SystemExit of a model's own code.
+            name = f"model {first.model.name!r}"
+            errors.append(f"{name} fails on an image of {_size(seen)}: {cause_of(error)}")
+            if len(errors) < MOST_TRIED:
+                continue
+            break
+        if n_classes is None:
+            return None
         # A model of the exam is as cheap as a stand-in.
-        classifier = isinstance(subject, StudyClassifier)
-        return _Stage(StandIn(subject, seen, n_classes) if classifier else subject, seen, image)
+        if not isinstance(subject, StudyClassifier):
+            return _Stage(subject, seen, image)
+        return _Stage(StandIn(subject, seen, n_classes), seen, image)
+    if errors:
+        estimate.refused.append(errors[0])
     return None
+
+
+def _count_classes(subject: StudyModel, seen: Tensor) -> int | None:
+    """How many classes a model gives scores for; None where no stand-in gives such scores."""
+    with torch.no_grad():
+        scores = subject.model(seen)
+    if not isinstance(scores, Tensor) or scores.ndim < 2:
+        subject.aim(seen, PREDICTED)  # It says what is wrong with the scores, if anything is.
+        return None
+    return scores.shape[1]
+
+
+def _size(seen: Tensor) -> str:
+    return " x ".join(map(str, seen.shape[1:]))
 
 
 class _Stage(StudyCache):

@@ -26,9 +26,12 @@ Result = CellResult | KeptAttribution
 AHEAD = 2
 #: Seconds to wait for a scheduler, and between two looks at whether there are workers.
 PATIENCE = 30
+#: Seconds to wait for a worker where there is none: of this machine, they restart at once; of a
+#: scheduler that runs already, someone may start them anew.
+RESTART, RETURN = 90, 1800
 _NO_WORKER = (
-    "all workers have died, for want of memory, or of a module that they cannot import; the same "
-    "command goes on"
+    "all workers have died, for want of memory, or of a module that they cannot import, and none "
+    "came back within {:g} seconds; the same command goes on"
 )
 _GONE = "the scheduler is gone; the same command goes on"
 
@@ -81,13 +84,14 @@ class InProcess(Engine):
 class Cluster(Engine):
     """The workers of a Dask cluster.
 
-    A worker that dies loses nothing but its time: another one gets the task. Each worker computes a
-    task at a time, whatever number of threads it has.
+    A worker that dies loses nothing but its time: another one gets the task. Where none is left,
+    workers that restart are waited for, :data:`RESTART` seconds where the cluster is ``fixed``,
+    else :data:`RETURN`. Each worker computes a task at a time, whatever number of threads it has.
 
     Args:
         client: a ``dask.distributed.Client``.
         threads: of torch in each worker; None leaves them as they are.
-        fixed: no worker will join it later.
+        fixed: no worker will join it later but those that restart.
     """
 
     def __init__(self, client: Any, threads: int | None = None, *, fixed: bool = False) -> None:
@@ -123,21 +127,34 @@ class Cluster(Engine):
 
     def _first_done(self, futures: list[Any]) -> set[Any]:
         distributed = _distributed()
+        patience = RESTART if self.fixed else RETURN
+        alone_since = None
         while True:
             try:
                 done: set[Any] = distributed.wait(futures, PATIENCE, "FIRST_COMPLETED").done
             except distributed.TimeoutError:
-                if not self.client.scheduler_info(n_workers=-1)["workers"]:
-                    if self.fixed:
-                        raise ClusterError(_NO_WORKER) from None
-                    logger.warning("the cluster has no worker; waiting for one")
+                if self._count_workers():
+                    alone_since = None
+                elif alone_since is None:
+                    alone_since = time.monotonic()
+                    logger.warning(
+                        "the cluster has no worker; waiting up to %g seconds for one", patience
+                    )
+                elif time.monotonic() - alone_since >= patience:
+                    raise ClusterError(_NO_WORKER.format(patience)) from None
             except CancelledError as error:
                 raise ClusterError(_GONE) from error
             else:
                 return done
 
     def _workers(self) -> int:
-        return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        return max(1, self._count_workers())
+
+    def _count_workers(self) -> int:
+        try:
+            return len(self.client.scheduler_info(n_workers=-1)["workers"])
+        except OSError as error:
+            raise ClusterError(_GONE) from error
 
     def _results(self, future: Any, task: Task) -> Iterable[Result]:
         try:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captum_ext.analysis.results import COLUMNS, MetricFacts, StudyResults
-from captum_ext.study.store.cells import ATTRIBUTIONS, CellResult
-from captum_ext.study.store.sqlite import reading
+from captum_ext.study.store.cells import ATTRIBUTIONS, FAILED, OK, CellResult
+from captum_ext.study.store.contents import about_in, identity_in
+from captum_ext.study.store.sqlite import reading, understood
+from captum_ext.value_checks import check_choice, described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,31 +47,36 @@ def read_results(folder: str | Path) -> StudyResults:
     """
     # Imported here, because it takes its time.
     frame = import_module("pandas").DataFrame
-    with reading(Path(folder)) as database:
-        identity, about = (
-            json.loads(text)
-            for text in database.execute("SELECT identity, about FROM study").fetchone()
-        )
-        cells = frame(database.execute(_QUERY).fetchall(), columns=list(COLUMNS))
-        pictures, maps = {}, {}
-        for model, image, method, seed, picture, drawn in database.execute(
-            "SELECT DISTINCT model, image, method, seed, picture, drawn FROM plan JOIN kept ON "
-            "plan.attribution = kept.key ORDER BY plan.position"
-        ):
-            pictures[model, image] = picture
-            maps[model, image, method, seed] = drawn
-    return StudyResults(
-        title=about["title"],
-        cells=_typed(cells),
-        models=[each["name"] for each in identity["models"]],
-        images=[each["name"] for each in identity["images"]],
-        methods=about["methods"],
-        metrics={facts["name"]: MetricFacts(**facts) for facts in about["metrics"]},
-        settings=_settings(identity, about),
-        versions=about["versions"],
-        pictures=pictures,
-        maps=maps,
-    )
+    folder = Path(folder)
+    with reading(folder) as database:
+        identity, about = identity_in(database, folder), about_in(database, folder)
+        with understood():
+            cells = _typed(frame(database.execute(_QUERY).fetchall(), columns=list(COLUMNS)))
+            names = {name: [each["name"] for each in identity[f"{name}s"]] for name in _NAMES}
+            for name in _NAMES:
+                _check_names(cells[name], set(names[name]))
+            titled = [*about["methods"], *(facts["name"] for facts in about["metrics"])]
+            if titled != [*names["method"], *names["metric"]]:
+                raise ValueError("the methods and metrics of about are not those of identity")
+            pictures, maps = {}, {}
+            for model, image, method, seed, picture, drawn in database.execute(
+                "SELECT DISTINCT model, image, method, seed, picture, drawn FROM plan JOIN kept ON "
+                "plan.attribution = kept.key ORDER BY plan.position"
+            ):
+                pictures[model, image] = _jpeg(picture)
+                maps[model, image, method, seed] = _jpeg(drawn)
+            return StudyResults(
+                title=about["title"],
+                cells=cells,
+                models=names["model"],
+                images=names["image"],
+                methods=about["methods"],
+                metrics={facts["name"]: MetricFacts(**facts) for facts in about["metrics"]},
+                settings=_settings(identity, about),
+                versions=about["versions"],
+                pictures=pictures,
+                maps=maps,
+            )
 
 
 def attribution_files(folder: str | Path) -> dict[tuple[str, str, str, int], Path]:
@@ -100,13 +107,36 @@ def _typed(cells: pd.DataFrame) -> pd.DataFrame:
         cells[name] = cells[name].astype("Int64")
     for name in ("value", "seconds", "metric_seconds"):
         cells[name] = cells[name].astype(float)
+    cells["seed"] = cells["seed"].astype("int64")
     cells["status"] = cells["status"].fillna(MISSING)
+    for name in set(cells["status"]):
+        check_choice(name, "status", (OK, FAILED, MISSING))
     for name in ("error", "traceback", "remark", "label", "output"):
         cells[name] = cells[name].fillna("")
+        if not all(isinstance(text, str) for text in cells[name]):
+            raise ValueError(f"column {name} must hold texts")
     for name in _NAMES:
         ordered = list(cells[name].unique())
         cells[name] = cells[name].astype("category").cat.set_categories(ordered, ordered=True)
     return cells
+
+
+def _check_names(column: pd.Series[Any], known: set[str]) -> None:
+    """Refuses a cell of what the study does not name.
+
+    Raises:
+        ValueError: it says which.
+    """
+    strange = [name for name in column.cat.categories if name not in known]
+    if strange or column.isna().any():
+        named = described(strange[0]) if strange else "nothing"
+        raise ValueError(f"column {column.name} must hold names of the study; it holds {named}")
+
+
+def _jpeg(content: Any) -> Any:
+    if content is not None and not isinstance(content, bytes):
+        raise ValueError("pictures must be bytes")
+    return content
 
 
 def _settings(identity: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:

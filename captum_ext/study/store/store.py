@@ -24,30 +24,25 @@ from filelock import FileLock, Timeout
 
 from captum_ext.study.plan.tasks import Plan, Task
 from captum_ext.study.store.cells import ATTRIBUTIONS, CellResult, KeptAttribution
+from captum_ext.study.store.contents import identity_in
 from captum_ext.study.store.identity_differences import differences, without_code
-from captum_ext.study.store.sqlite import FILE, FORMAT, check_format, connect, explained, is_made
+from captum_ext.study.store.sqlite import (
+    FILE,
+    FORMAT,
+    TABLES,
+    FileWatch,
+    StoreError,
+    check_format,
+    connect,
+    explained,
+    is_made,
+)
 
 logger = logging.getLogger(__name__)
 
+#: Of a text that is stored; of a traceback, the end tells most.
+MOST_LETTERS = 100_000
 _RESULT = tuple(each.name for each in fields(CellResult))
-_TABLES = f"""
-CREATE TABLE study (
-    id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, identity TEXT NOT NULL,
-    about TEXT NOT NULL, created TEXT NOT NULL
-);
-CREATE TABLE plan (
-    position INTEGER PRIMARY KEY, model TEXT, image TEXT, method TEXT, metric TEXT, seed INTEGER,
-    key TEXT NOT NULL, attribution TEXT NOT NULL
-);
-CREATE TABLE cells (
-    key TEXT PRIMARY KEY, status TEXT NOT NULL, value REAL, error TEXT, traceback TEXT,
-    remark TEXT, target INTEGER, label TEXT, output TEXT, forward INTEGER, backward INTEGER,
-    seconds REAL, metric_forward INTEGER, metric_seconds REAL, worker TEXT
-);
-CREATE TABLE kept (key TEXT PRIMARY KEY, picture BLOB, drawn BLOB);
-CREATE TABLE claims (task TEXT PRIMARY KEY, owner TEXT NOT NULL);
-PRAGMA user_version = {FORMAT};
-"""
 
 
 class Store:
@@ -61,7 +56,8 @@ class Store:
 
     Raises:
         ValueError: a folder of another study; it says what differs.
-        StoreError: a folder that cannot be written, a file that is damaged or no study's.
+        StoreError: a folder that cannot be written, a file that is damaged or no study's; and, of
+            each method, a file that has been deleted or replaced since.
 
     Example:
         >>> import tempfile
@@ -82,6 +78,7 @@ class Store:
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._database = connect(folder / FILE)
+            self._file = FileWatch(folder / FILE)
         try:
             with explained(folder):
                 self._prepare(plan, about, extend)
@@ -109,7 +106,7 @@ class Store:
                 computed = "; ".join(changes)
                 logger.warning("out %r: computed again is %s", str(self.folder), computed)
             if changes is None:
-                for statement in _TABLES.split(";"):
+                for statement in TABLES.split(";"):
                     self._database.execute(statement)
             self._write_plan(plan, about)
 
@@ -122,8 +119,8 @@ class Store:
         if not is_made(self._database):
             return None
         check_format(self._database, self.folder)
-        (there,) = self._database.execute("SELECT identity FROM study").fetchone()
-        known, wanted = json.loads(there), json.loads(json.dumps(plan.identity))
+        known = identity_in(self._database, self.folder)
+        wanted = json.loads(json.dumps(plan.identity))
         found = list(differences(known, wanted))
         if without_code(known) != without_code(wanted) and not extend:
             raise ValueError(
@@ -157,17 +154,20 @@ class Store:
         """Those of some keys whose cells are there."""
         marks = ", ".join("?" * len(keys))
         with explained(self.folder):
+            self._file.check()
             rows = self._database.execute(f"SELECT key FROM cells WHERE key IN ({marks})", keys)
             return {key for (key,) in rows}
 
     def all_known(self) -> set[str]:
         """The keys of all cells that are there."""
         with explained(self.folder):
+            self._file.check()
             return {key for (key,) in self._database.execute("SELECT key FROM cells")}
 
     def add(self, result: CellResult | KeptAttribution) -> None:
         """Stores a cell, or what is kept of an attribution, in a transaction of its own."""
         with explained(self.folder):
+            self._file.check()
             if isinstance(result, KeptAttribution):
                 self._keep(result)
                 return
@@ -176,7 +176,8 @@ class Store:
             with self._writing():
                 # Who comes second, has computed the same.
                 self._database.execute(
-                    f"INSERT OR IGNORE INTO cells ({names}) VALUES ({marks})", asdict(result)
+                    f"INSERT OR IGNORE INTO cells ({names}) VALUES ({marks})",
+                    {name: _storable(value) for name, value in asdict(result).items()},
                 )
 
     def _keep(self, kept: KeptAttribution) -> None:
@@ -227,6 +228,7 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """A transaction that waits for others first, not when it is half done."""
+        self._file.check()
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -235,12 +237,16 @@ class Store:
                 self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
+        # What was committed into a file that nobody finds is lost.
+        self._file.check()
 
     def close(self) -> None:
         """Gives up all claims."""
-        with suppress(sqlite3.Error), self._writing():
+        # Both do nothing where others are at it, or the file is gone.
+        with suppress(sqlite3.Error, StoreError), self._writing():
             self._database.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
-        with suppress(sqlite3.Error):  # others are at it
+        with suppress(sqlite3.Error, StoreError):
+            self._file.check()
             # A single file, which can be read where nothing can be written.
             self._database.execute("PRAGMA busy_timeout = 0")
             self._database.execute("PRAGMA journal_mode = DELETE")
@@ -254,6 +260,13 @@ class Store:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _storable(value: Any) -> Any:
+    """A text of an error or a label, as SQLite takes it: without halves of letters, not endless."""
+    if not isinstance(value, str):
+        return value
+    return value[-MOST_LETTERS:].encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _lock_of(folder: Path, owner: str) -> FileLock:

@@ -78,6 +78,54 @@ BAD = {
     "nothing called npz": ({"images": '["nothing.npz"]'}, "nothing.npz' cannot be read"),
     "an array called npz": ({"images": '["array.npz"]'}, "array.npz' cannot be read"),
     "half an npz": ({"images": '["half.npz"]'}, "half.npz' cannot be read"),
+    "no crop": (
+        {"images": '["crops:0"]'},
+        "'crops:0' must be crops:N with a whole number N from 1",
+    ),
+    "crops of no number": ({"images": '["crops:many"]'}, "'crops:many' must be crops:N"),
+    "crops below none": ({"references": '["crops:-3"]'}, "references: 'crops:-3' must be crops:N"),
+    "more crops than there are": (
+        {"images": f'["crops:{10**19}"]'},
+        "N from 1 to 10,000, as crops:16: different squares of 4 photographs",
+    ),
+    "crops of endless digits": ({"images": f'["crops:{"9" * 5000}"]'}, "must be crops:N"),
+    "nested lists": ({"title": "[" * 5000 + "]" * 5000}, "must be nested at most 20 levels deep"),
+    "nested tables": ({"a": "{a=" * 3000 + "1" + "}" * 3000}, "nested at most 20 levels deep"),
+    "settings that are nested": (
+        {"methods": '[{ method = "rise", settings = { a = ' + "[" * 60 + "]" * 60 + " } }]"},
+        "nested at most 20 levels deep; 'methods[1].settings.a[1]",
+    ),
+    "a huge gallery": ({"gallery": "9" * 30}, "gallery must be a whole number of at most 64 bits"),
+    "huge settings": (
+        {"metrics": f'[{{ metric = "mif", settings = {{ n_steps = -{"9" * 30} }} }}]'},
+        "metrics[1].settings.n_steps must be a whole number of at most 64 bits",
+    ),
+    "endless digits": ({"passes": "9" * 5000}, "a whole number has more than 64 bits"),
+    "a huge exam": (
+        {"models": '[{ exam = "center_pixel", size = 5000000 }]'},
+        "models[1]: size must be at most 1024; got 5000000",
+    ),
+    "an exam of a wrong kind": ({"models": '[{ exam = ["a"] }]'}, "exam must be a text; got ['a']"),
+    "an exam's name of a wrong kind": (
+        {"models": '[{ exam = "center_pixel", name = 3 }]'},
+        "models[1]: name must be a text; got 3",
+    ),
+    "an exam's setting of a wrong kind": (
+        {"models": '[{ exam = "center_pixel", size = [5] }]'},
+        "models[1]: size must be a whole number or a number or a text; got [5]",
+    ),
+    "a key twice": ({"title": '"a"\ntitle = "b"'}, "cannot be read: Cannot overwrite a value"),
+    "a table twice": ({"a": "1\n[b]\n[b]"}, "cannot be read: Cannot declare ('b',) twice"),
+    "a title that rings": ({"title": '"a\\u0007"'}, "title must be on one line, without control"),
+    "a title that colors": (
+        {"methods": '[{ method = "saliency", title = "a\\u001b[31m" }]'},
+        "title of method 'saliency' must be on one line",
+    ),
+    "a name of two lines": (
+        {"metrics": '[{ metric = "gini", name = "a\\nb" }]'},
+        "metrics must have names of letters on one line; got 'a\\nb'",
+    ),
+    "a long list": ({"title": "[" + "1," * 9999 + "]"}, "title must be a text; got [1, 1, 1,"),
     "no TOML": ({"title": '"Small'}, "study.toml' cannot be read: Illegal character"),
 }
 #: What is found when the models are there.
@@ -159,6 +207,31 @@ def test_models_are_asked_before_anything_runs(folder, changes, message):
     with pytest.raises((TypeError, ValueError)) as caught:
         plan_of(study)
     assert message in " ".join(str(caught.value).split())
+
+
+def test_all_errors_of_a_file_are_told_at_once(crowded, capsys):
+    path = write_study(
+        crowded,
+        images='["none.png", "crops:0", "nothing.npz"]',
+        methods='["salency", "rise", "lyme"]',
+        metrics='["ginni"]',
+        models='[{ exam = "center_pixle" }]',
+    )
+    line = problem_of(["study", path, "--out", crowded / "out", "--dry-run"], capsys)
+    for what in ("none.png", "crops:0", "nothing.npz", "salency", "lyme", "ginni", "center_pixle"):
+        assert what in line
+
+
+def test_all_that_does_not_fit_the_models_is_told_at_once(folder, capsys):
+    path = write_study(
+        folder,
+        models='["squeezenet1", { exam = "center_pixel", sizes = 5 }, { exam = "center_pixel", '
+        'size = 5, name = "b" }]',
+        methods='["grad_cam", { method = "occlusion", settings = { stride = 3 } }]',
+    )
+    line = problem_of(["study", path, "--out", folder / "out"], capsys)
+    for what in ("unknown model 'squeezenet1'", "takes no sizes", "did you mean 'strides'"):
+        assert what in line
 
 
 def test_a_missing_file_is_one_line(folder, capsys):

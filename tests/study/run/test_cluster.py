@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -189,6 +190,64 @@ def processes(folder):
         for process in running.started:
             process.kill()
             process.wait()
+
+
+class Restarting:
+    """A client of a cluster whose workers are away for some looks, then back or not."""
+
+    def __init__(self, away):
+        self.away = away
+
+    def scheduler_info(self, n_workers):
+        self.away -= 1
+        return {"workers": {} if self.away >= 0 else {"one": {}}}
+
+
+class Slow:
+    """Dask, whose tasks are done once there is a worker again."""
+
+    TimeoutError = TimeoutError
+
+    def __init__(self, client):
+        self.client = client
+
+    def wait(self, futures, timeout, when):
+        if self.client.away >= 0:
+            raise TimeoutError
+        return SimpleNamespace(done=set(futures))
+
+
+@pytest.mark.parametrize(("fixed", "limit"), [(True, "RESTART"), (False, "RETURN")])
+def test_workers_that_restart_are_waited_for(monkeypatch, caplog, fixed, limit):
+    client = Restarting(away=3)
+    monkeypatch.setattr(engines, "_distributed", lambda: Slow(client))
+    assert Cluster(client, fixed=fixed)._first_done(["task"]) == {"task"}
+    (record,) = caplog.records
+    seconds = getattr(engines, limit)
+    told = f"the cluster has no worker; waiting up to {seconds} seconds for one"
+    assert record.getMessage() == told
+
+
+@pytest.mark.parametrize(("fixed", "limit"), [(True, "RESTART"), (False, "RETURN")])
+def test_workers_that_do_not_come_back_are_told_in_one_line(monkeypatch, caplog, fixed, limit):
+    client = Restarting(away=10**6)
+    monkeypatch.setattr(engines, "_distributed", lambda: Slow(client))
+    monkeypatch.setattr(engines, limit, 0.01)
+    with pytest.raises(
+        engines.ClusterError, match=r"none came back within 0\.01 seconds"
+    ) as caught:
+        Cluster(client, fixed=fixed)._first_done(["task"])
+    assert "\n" not in str(caught.value) and len(caplog.records) == 1
+
+
+def test_a_scheduler_that_does_not_say_its_workers_is_gone():
+    client = SimpleNamespace(scheduler_info=lambda n_workers: raise_(OSError("closed")))
+    with pytest.raises(engines.ClusterError, match="the scheduler is gone"):
+        Cluster(client)._workers()
+
+
+def raise_(error):
+    raise error
 
 
 @pytest.mark.slow

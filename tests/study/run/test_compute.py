@@ -99,15 +99,17 @@ def test_metrics_that_fail_or_give_no_number_leave_others_alone(tmp_path):
     ]
     cells = cells_of(tmp_path, metrics=metrics).set_index("metric")
     assert set(cells.loc["gini", "status"]) == {"ok"}
-    for name, error, trace in (
-        ("nan", "the metric gives no finite number", False),
-        ("inf", "the metric gives no finite number", False),
-        ("two", "a metric must give one number; got (2,)", True),
-        ("broken", "'MetricContext' object has no attribute 'nothing'", True),
+    # What they gave is known, and that it is no number to compare.
+    for name in ("nan", "inf"):
+        assert set(cells.loc[name, "status"]) == {"ok"}
+        assert set(cells.loc[name, "remark"]) == {f"the metric gives no finite number: {name}"}
+    for name, error in (
+        ("two", "a metric must give one number; got (2,)"),
+        ("broken", "'MetricContext' object has no attribute 'nothing'"),
     ):
         assert set(cells.loc[name, "status"]) == {"failed"}
         assert set(cells.loc[name, "error"]) == {error}
-        assert cells.loc[name, "traceback"].ne("").all() == trace
+        assert cells.loc[name, "traceback"].ne("").all()
         # What the attribution cost is known all the same.
         assert [*cells.loc[name, "forward"]] == [*cells.loc["gini", "forward"]]
 

@@ -1,5 +1,9 @@
+import re
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from captum_ext.cli import main
@@ -73,8 +77,10 @@ def test_methods_with_seeds_and_shared_passes_are_known_before(tmp_path):
 def test_a_rehearsal_leaves_the_model_alone():
     model = ModelEntry.classifier(Counting(), "counting", size=16)
     study = small_study(models=[model], methods=METHODS, metrics=METRICS)
+    cache = StudyCache()
+    plan = plan_of(study, cache)
     before = Counting.n_seen
-    assert estimated(study).forward > 100
+    assert dry_run(study, plan, cache).forward > 100
     # To know how many classes there are.
     assert Counting.n_seen == before + 1
 
@@ -110,3 +116,108 @@ def test_a_dry_run_computes_nothing(folder, capsys):
     assert "4 cells (1 model x 2 images x 1 method x 2 metrics x 1 seed)" in captured.out
     assert "passes forward" in captured.out
     assert not (folder / "out").exists()
+
+
+def spoiled(folder):
+    """A folder of pictures, some of which cannot be used."""
+    (folder / "photos").mkdir()
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    photo.save(folder / "photos" / "good.png")
+    whole = (folder / "photos" / "good.png").read_bytes()
+    (folder / "photos" / "half.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "photos" / "empty.png").write_bytes(b"")
+    (folder / "photos" / "text.png").write_text("no picture")
+    Image.new("RGB", (1, 60_000)).save(folder / "photos" / "long.png")
+
+
+def told_by_a_dry_run(path, capsys):
+    """The one error of a dry run, which computes nothing."""
+    assert main(["study", str(path), "--out", str(path.parent / "out"), "--dry-run"]) == 2
+    assert not (path.parent / "out").exists()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    return line
+
+
+def test_a_dry_run_tells_all_images_that_cannot_be_used(folder, capsys):
+    spoiled(folder)
+    (folder / "own_dry_nets.py").write_text(NETS)
+    path = write_study(
+        folder,
+        images='["photos"]',
+        references='["photos/good.png", "photos/text.png"]',
+        models='[{ model = "own_dry_nets:network", size = 32 }]',
+        metrics='["gini"]',
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        line = told_by_a_dry_run(path, capsys)
+    for what in (
+        "image 'half': ",
+        "image 'empty': ",
+        "image 'text': ",
+        "image 'long' on model 'own_dry_nets:network': image of 60000 x 1 pixels is too long",
+        "reference 'text': ",
+    ):
+        assert what in line
+    assert "good" not in line
+
+
+NETS = """
+import sys
+import torch
+from torch import nn
+from tests.study.conftest import network
+
+class Picky(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = network()
+
+    def forward(self, x):
+        if x.shape[-1] < 64:
+            raise RuntimeError("the kernel is larger than the input")
+        return self.network(x)
+
+class Detached(Picky):
+    def forward(self, x):
+        return self.network(x).detach()
+
+class Leaving(Picky):
+    def forward(self, x):
+        sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ('"own_dry_nets:Picky", size = 32', "fails on an image of 3 x 32 x 32: .*the kernel"),
+        ('"own_dry_nets:Picky", size = [64, 8]', "fails on an image of 3 x 64 x 8: .*the kernel"),
+        ('"own_dry_nets:Leaving", size = 64', "fails on an image of 3 x 64 x 64: SystemExit: 7"),
+        (
+            '"own_dry_nets:Detached", size = 16',
+            "method 'saliency' works on no model .*: its output has no gradient",
+        ),
+        ('"squeezenet1_1", weights = "none", size = 3', "fails on an image of 3 x 3 x 3: "),
+    ],
+)
+def test_a_dry_run_tells_what_a_model_does_not_take(folder, capsys, monkeypatch, model, told):
+    monkeypatch.chdir(folder)
+    (folder / "own_dry_nets.py").write_text(NETS)
+    models = f"[{{ model = {model} }}]"
+    path = write_study(folder, models=models, methods='["saliency"]', metrics='["gini"]')
+    assert re.search(told, told_by_a_dry_run(path, capsys))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["stdevs = nan", 'nt_samples = "a"', "nt_samples = -3", "nt_samples = 1979-05-27"],
+)
+def test_a_dry_run_tells_all_methods_that_fail(folder, capsys, setting):
+    path = write_study(
+        folder,
+        methods=f'["saliency", {{ method = "smooth_grad", settings = {{ {setting} }} }}, '
+        '{ method = "occlusion", settings = { strides = [99, 99, 99] } }]',
+    )
+    line = told_by_a_dry_run(path, capsys)
+    assert "smooth_grad: " in line and "occlusion: Stride" in line and "saliency" not in line
