@@ -219,11 +219,7 @@ class _MethodCall:
             self._count(stack, module)
             if facts.compiled and spec.needs_module:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
-            try:
-                result = self._attribute(attribution, module, settings, target)
-            finally:
-                if spec.build is None:
-                    _break_cycles(attribution)
+            result = self._attribute(attribution, module, settings, target)
             originals = self._given(tuple(as_tuple(self.example)[n] for n in self.explained))
             answer.heat, answer.beside = _parts(_like_inputs(result, originals), originals)
             heat = zip(as_tuple(answer.heat), self.inputs, strict=False)
@@ -319,6 +315,8 @@ class _MethodCall:
         additional = settings.get("additional_forward_args")
         with ExitStack() as stack:
             stack.enter_context(clear_target_errors(module, self.inputs, target, additional))
+            if self.spec.build is None:
+                stack.callback(_break_cycles, attribution)
             if self.spec.goes_alone:
                 # Captum warns that it does what this function asked it to do.
                 stack.enter_context(warnings.catch_warnings())
@@ -333,8 +331,8 @@ class _MethodCall:
         if isinstance(module, nn.Module):
             answer.passes = answer.computed = stack.enter_context(count_passes(module))
             answer.check_passes = stack.enter_context(count_passes(module, of_checks=True))
-        hooks = isinstance(model, nn.Module) and not isinstance(model, torch.jit.ScriptModule)
-        if module is not model and hooks:
+        scripted = isinstance(model, torch.jit.ScriptModule)
+        if module is not model and isinstance(model, nn.Module) and not scripted:
             computed = stack.enter_context(count_passes(model))
             if isinstance(module, nn.Module) and model in module.modules():
                 answer.computed = computed
