@@ -315,6 +315,8 @@ class _MethodCall:
         additional = settings.get("additional_forward_args")
         with ExitStack() as stack:
             stack.enter_context(clear_target_errors(module, self.inputs, target, additional))
+            if self.spec.build is None:
+                stack.callback(_break_cycles, attribution)
             if self.spec.goes_alone:
                 # Captum warns that it does what this function asked it to do.
                 stack.enter_context(warnings.catch_warnings())
@@ -329,7 +331,8 @@ class _MethodCall:
         if isinstance(module, nn.Module):
             answer.passes = answer.computed = stack.enter_context(count_passes(module))
             answer.check_passes = stack.enter_context(count_passes(module, of_checks=True))
-        if module is not model and isinstance(model, nn.Module):
+        scripted = isinstance(model, torch.jit.ScriptModule)
+        if module is not model and isinstance(model, nn.Module) and not scripted:
             computed = stack.enter_context(count_passes(model))
             if isinstance(module, nn.Module) and model in module.modules():
                 answer.computed = computed
@@ -394,6 +397,16 @@ def _checked(identity: Identity, run: MethodRun) -> Check | None:
         return identity.check(run)
     except Exception as error:
         return Check(identity.name, None, f"could not be checked: {one_line(error)}")
+
+
+def _break_cycles(attribution: Attribution) -> None:
+    """Drops an object's references to its own methods, as in KernelShap.
+
+    They would keep it, and the model, alive until the garbage collector runs.
+    """
+    for name, value in list(vars(attribution).items()):
+        if getattr(value, "__self__", None) is attribution:
+            delattr(attribution, name)
 
 
 def _without_frames(error: Exception) -> Exception:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_ext._captum import _run_forward, _select_targets
-from captum_ext.checks import as_tuple, check_differentiable, check_inputs
+from captum_ext.checks import as_tuple, check_differentiable, check_inputs, described
 
 
 def check_target(target: Any, n_examples: int) -> None:
@@ -39,7 +39,7 @@ def check_target(target: Any, n_examples: int) -> None:
     if target is None or _is_index(target):
         return
     if isinstance(target, Tensor):
-        if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+        if not _holds_integers(target):
             raise TypeError(f"target must hold integers; got a tensor of {target.dtype}")
         if target.dim() > 1:
             raise ValueError(
@@ -69,7 +69,8 @@ def check_target(target: Any, n_examples: int) -> None:
 def plain_target(target: Any) -> Any:
     """``target`` with Python's ints in place of NumPy's, as ``np.argmax`` gives them.
 
-    An array becomes an int, or a list of ints.
+    An array becomes an int, or a list of ints; a tensor of integers an int, or one of int64, as
+    Captum wants them.
 
     Example:
         >>> import numpy as np
@@ -78,6 +79,8 @@ def plain_target(target: Any) -> Any:
     """
     if isinstance(target, np.ndarray | np.generic):
         return target.tolist()
+    if isinstance(target, Tensor) and _holds_integers(target):
+        return target.long() if target.dim() else int(target)
     if isinstance(target, list | tuple):
         return type(target)(plain_target(element) for element in target)
     return target
@@ -150,9 +153,10 @@ def select_target(output: Tensor, target: Any) -> Tensor:
     """
     try:
         return _select_targets(output, plain_target(target))
-    except (AssertionError, IndexError, RuntimeError) as error:
+    except (AssertionError, IndexError, RuntimeError, OverflowError, ValueError) as error:
         raise ValueError(
-            f"target {target!r} does not fit the model's output of shape {tuple(output.shape)}"
+            f"target {described(target)} does not fit the model's output of shape "
+            f"{tuple(output.shape)}"
         ) from error
 
 
@@ -180,7 +184,7 @@ the model's output (2, 5, 8, 8): pass a tuple of 3 numbers, or a model that retu
     selected = select_target(outputs, target)
     if selected.numel() != n_examples:
         raise ValueError(
-            f"target must select one output per example; {target!r} leaves the shape "
+            f"target must select one output per example; {described(target)} leaves the shape "
             f"{tuple(selected.shape)} of the model's output {tuple(outputs.shape)}: pass a tuple "
             f"of {len(shape) - 1} numbers, or a model that returns [B, classes]"
         )
@@ -235,6 +239,10 @@ def _target_problem(
     except ValueError as problem:
         return problem
     return None
+
+
+def _holds_integers(x: Tensor) -> bool:
+    return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
 
 
 def _is_index(value: Any) -> bool:

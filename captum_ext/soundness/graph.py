@@ -157,7 +157,7 @@ def dependence(ordered: Sequence[Node], leaves: Sequence[Tensor]) -> dict[Node, 
 
 def _is_empty(node: Node) -> bool:
     """Whether all that a node computes are tensors without values."""
-    results = getattr(node, "_input_metadata", None)
+    results = getattr(node, "_input_metadata", None) or ()
     return bool(results) and all(0 in getattr(each, "shape", ()) for each in results)
 
 

@@ -262,7 +262,8 @@ def _observe(
         ]
 
     eager = torch.compiler.set_stance("force_eager") if static["compiled"] else _nothing()
-    with keep_caller_state(model), global_seed(0), checking(), warnings.catch_warnings(), eager:
+    kept = keep_caller_state(model, warns=False)
+    with kept, global_seed(0), checking(), warnings.catch_warnings(), eager:
         warnings.simplefilter("ignore")
         try:
             try:

@@ -88,6 +88,9 @@ def without_deep_lift_rules(facts: ModelFacts) -> str | None:
         >>> without_deep_lift_rules(observe(model, torch.ones(1, 2)))
         'it has no rule for GELU, which it would take for linear'
     """
+    unseen = without_hooks(facts)
+    if unseen is not None:
+        return unseen
     ruled = tuple(SUPPORTED_NON_LINEAR)
     unruled = [
         operation.layer_kind
@@ -103,10 +106,8 @@ def without_deep_lift_rules(facts: ModelFacts) -> str | None:
         return f"it runs the layer {again} several times; DeepLift needs a layer for each"
     nonlinear = [each for each in facts.operations if each.kind in NONLINEAR]
     if nonlinear and not any(each.layer_kind in ruled for each in nonlinear):
-        return without_hooks(facts) or (
-            "it finds no activation that it has a rule for: it would be input x gradient"
-        )
-    return without_hooks(facts)
+        return "it finds no activation that it has a rule for: it would be input x gradient"
+    return None
 
 
 def without_lrp_rules(facts: ModelFacts, ruled: tuple[type[nn.Module], ...]) -> str | None:
@@ -123,6 +124,9 @@ def without_lrp_rules(facts: ModelFacts, ruled: tuple[type[nn.Module], ...]) -> 
         >>> without_lrp_rules(observe(model, torch.ones(1, 2)), (nn.Linear,))
         'it has no rule for GELU'
     """
+    unseen = without_hooks(facts)
+    if unseen is not None:
+        return unseen
     captums = (*SUPPORTED_LAYERS_WITH_RULES, *SUPPORTED_NON_LINEAR_LAYERS)
     leaves = [run for run in facts.runs if run.is_leaf and run.name]
     others = [
@@ -137,7 +141,7 @@ def without_lrp_rules(facts: ModelFacts, ruled: tuple[type[nn.Module], ...]) -> 
     again = _runs_again(run for run in leaves if run.kind not in SUPPORTED_NON_LINEAR_LAYERS)
     if again is not None:
         return f"it runs the layer {again} several times; LRP needs a layer for each"
-    return without_hooks(facts)
+    return None
 
 
 def last_convolution(facts: ModelFacts) -> str:
