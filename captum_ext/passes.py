@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 
 
 @dataclass
@@ -61,7 +62,7 @@ def count_passes(model: nn.Module, *, of_checks: bool = False) -> Iterator[Passe
         of_checks: count those inside of :func:`checking`, and no others.
 
     Raises:
-        TypeError: ``model`` is not a module (a plain function has no hooks).
+        TypeError: ``model`` is not a module (a plain function has no hooks), or a scripted one.
 
     Example:
         >>> model = nn.Linear(3, 2)
@@ -72,13 +73,15 @@ def count_passes(model: nn.Module, *, of_checks: bool = False) -> Iterator[Passe
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
+    if isinstance(model, ScriptModule):
+        raise TypeError("model must have hooks, which scripted modules lack; wrap it in a module")
     counter = _PassCounter(of_checks)
     handles = [
         model.register_forward_pre_hook(counter.begin, prepend=True),
         *(
             module.register_forward_hook(counter.watch)
             for module in model.modules()
-            if module is model or not any(module.children())
+            if module is model or not (isinstance(module, ScriptModule) or any(module.children()))
         ),
         model.register_forward_hook(counter.count_forward, with_kwargs=True),
     ]

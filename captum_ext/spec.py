@@ -150,6 +150,8 @@ class MethodSpec:
         reason = None if facts is None else self._reason(facts)
         if reason is not None:
             raise ValueError(f"{self.name} does not work on {_name_of(forward_func)}: {reason}")
+        if layer is not None and facts is not None and facts.runs:
+            _check_layer_runs(layer, facts)
         if self.optional_layer:
             return build(forward_func, layer)
         if Need.LAYER not in self.needs:
@@ -348,6 +350,14 @@ def _as_given(arguments: dict[str, Any], inputs: Any) -> dict[str, Any]:
         name: value[0] if isinstance(value, tuple) and len(value) == 1 else value
         for name, value in arguments.items()
     }
+
+
+def _check_layer_runs(layer: nn.Module, facts: ModelFacts) -> None:
+    if not any(facts.module(run.name) is layer for run in facts.runs):
+        raise ValueError(
+            "layer must be one that the model runs; the forward pass never reaches "
+            f"{layer}. To use a separate module, pass its forward method"
+        )
 
 
 def _name_of(model: Any) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from captum_ext._captum import _run_forward, _select_targets
-from captum_ext.checks import as_tuple, check_differentiable, check_inputs
+from captum_ext.checks import as_tuple, check_differentiable, check_inputs, described
 
 
 def check_target(target: Any, n_examples: int) -> None:
@@ -57,9 +57,11 @@ def check_target(target: Any, n_examples: int) -> None:
             f"{type(target).__name__}"
         )
     if not all(_is_index(element) for element in target):
-        raise TypeError(f"target must be a list of ints or of tuples of ints; got {target!r}")
+        raise TypeError(
+            f"target must be a list of ints or of tuples of ints; got {described(target)}"
+        )
     if len({isinstance(element, tuple) for element in target}) > 1:
-        raise TypeError(f"target must not mix ints and tuples; got {target!r}")
+        raise TypeError(f"target must not mix ints and tuples; got {described(target)}")
     if len(target) != n_examples:
         raise ValueError(
             f"target must hold one class per example; got {len(target)} for {n_examples} examples"
@@ -106,13 +108,29 @@ def check_call(inputs: Any, target: Any, additional_forward_args: Any = None) ->
     check_differentiable(tensors)
     n_examples = tensors[0].shape[0]
     check_target(target, n_examples)
+    check_additional(additional_forward_args, n_examples)
+    return tuple(x.detach() for x in tensors)
+
+
+def check_additional(additional_forward_args: Any, n_examples: int) -> None:
+    """Refuse additional tensors that hold another number of rows than there are examples.
+
+    Raises:
+        ValueError: the number of the tensor, and its shape.
+
+    Example:
+        >>> check_additional((torch.zeros(3), 2), n_examples=2)
+        Traceback (most recent call last):
+        ...
+        ValueError: additional_forward_args must hold tensors of one row per example, 2; number 0 \
+has shape (3,)
+    """
     for number, value in enumerate(as_tuple(additional_forward_args)):
         if isinstance(value, Tensor) and value.dim() > 0 and len(value) != n_examples:
             raise ValueError(
                 f"additional_forward_args must hold tensors of one row per example, {n_examples}; "
                 f"number {number} has shape {tuple(value.shape)}"
             )
-    return tuple(x.detach() for x in tensors)
 
 
 def check_images(inputs: Any, target: Any, additional_forward_args: Any) -> tuple[Tensor, ...]:
@@ -150,9 +168,10 @@ def select_target(output: Tensor, target: Any) -> Tensor:
     """
     try:
         return _select_targets(output, plain_target(target))
-    except (AssertionError, IndexError, RuntimeError) as error:
+    except (AssertionError, IndexError, RuntimeError, OverflowError, ValueError) as error:
         raise ValueError(
-            f"target {target!r} does not fit the model's output of shape {tuple(output.shape)}"
+            f"target {described(target)} does not fit the model's output of shape "
+            f"{tuple(output.shape)}"
         ) from error
 
 
@@ -180,7 +199,7 @@ the model's output (2, 5, 8, 8): pass a tuple of 3 numbers, or a model that retu
     selected = select_target(outputs, target)
     if selected.numel() != n_examples:
         raise ValueError(
-            f"target must select one output per example; {target!r} leaves the shape "
+            f"target must select one output per example; {described(target)} leaves the shape "
             f"{tuple(selected.shape)} of the model's output {tuple(outputs.shape)}: pass a tuple "
             f"of {len(shape) - 1} numbers, or a model that returns [B, classes]"
         )

@@ -98,9 +98,11 @@ def guarded(
         >>> guarded(model, observe(model, torch.ones(1, 2))) is model
         True
     """
+    # Neither Captum nor what counts passes can hook a scripted module.
+    scripted = isinstance(model, torch.jit.ScriptModule)
     low = facts.dtype if facts.dtype in (torch.float16, torch.bfloat16) else None
     needs = facts.changes_inputs or facts.output_form != "tensor" or facts.unused_inputs or order
-    if not needs and low is None:
+    if not needs and low is None and not scripted:
         return model
     changes = bool(facts.changes_inputs)
     return GuardedModel(model, changes, output, facts.unused_inputs, low, order)
