@@ -19,7 +19,13 @@ import torch
 from captum.attr import Attribution, DeepLiftShap
 from torch import Tensor, nn
 
-from captum_ext.checks import as_tuple, check_choice, check_inputs, one_line
+from captum_ext.checks import (
+    as_tuple,
+    check_choice,
+    check_differentiable,
+    check_inputs,
+    one_line,
+)
 from captum_ext.coerce import baselines_of, layer_of
 from captum_ext.forward import Remembered, count_passes, default_batch_size, predicted_target
 from captum_ext.outputs import only_runs, output_settings, with_output
@@ -42,6 +48,7 @@ from captum_ext.soundness.signature_checks import check_captums, checked_by_sign
 from captum_ext.spec import MethodSpec, Need
 from captum_ext.targets import (
     check_additional,
+    check_batch_first,
     check_one_output,
     check_target,
     clear_target_errors,
@@ -172,6 +179,7 @@ class _MethodCall:
             facts = observe(eager(self.model), self.copies, self.additional, request.part)
         if facts.output_error:
             raise ValueError(facts.output_error)
+        check_batch_first(facts.output_shape)
         alone = spec.goes_alone or facts.random or facts.training
         with (
             MODEL_LOCK.alone() if alone else MODEL_LOCK.shared(),
@@ -209,6 +217,8 @@ class _MethodCall:
         shared = self.shared if plain is self.model else None
         layer = layer_of(base, request.layer)
         try:
+            if Need.GRADIENTS in spec.needs:
+                check_differentiable(self.inputs)
             module, answer.output = with_output(
                 spec, plain, request.output, request.outputs, shared
             )
@@ -285,6 +295,7 @@ class _MethodCall:
         chosen = checked_arguments(chosen, inputs, spec.compares)
         settings = spec.arguments(self._given(inputs), request.resolution, request.seed)
         if request.references is not None:
+            check_differentiable(inputs)
             examples = _examples(request.references, self.copies)
             examples = tuple(examples[n] for n in self.explained)
             chosen = spec.reference_arguments(self._given(examples)) | chosen

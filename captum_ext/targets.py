@@ -175,6 +175,29 @@ def select_target(output: Tensor, target: Any) -> Tensor:
         ) from error
 
 
+def check_batch_first(shape: tuple[int, ...] | None) -> None:
+    """Raise an error unless the output of one example is one row, or a number.
+
+    Args:
+        shape: of the model's output for one example; None: nothing is known.
+
+    Raises:
+        ValueError: it has another number of rows.
+
+    Example:
+        >>> check_batch_first((10,))
+        Traceback (most recent call last):
+        ...
+        ValueError: inputs must have the batch first, [B, ...], and the model must return a row for \
+each example; for one it returns shape (10,)
+    """
+    if shape and shape[0] != 1:
+        raise ValueError(
+            "inputs must have the batch first, [B, ...], and the model must return a row for each "
+            f"example; for one it returns shape {shape}"
+        )
+
+
 def check_one_output(target: Any, shape: tuple[int, ...] | None, n_examples: int) -> None:
     """Raise an error unless ``target`` selects one number of each example's output.
 

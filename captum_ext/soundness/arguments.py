@@ -115,8 +115,6 @@ def _checked_baselines(given: Any, inputs: tuple[Tensor, ...], takes_sets: bool)
 
 
 def _checked_baseline(value: Any, x: Tensor, takes_sets: bool) -> Any:
-    if value is None:
-        return value
     if not isinstance(value, Tensor):
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"baselines must be tensors or numbers; got {type(value).__name__}")
@@ -166,7 +164,11 @@ def _checked_masks(given: Any, inputs: tuple[Tensor, ...]) -> Any:
         )
     for mask, x in zip(values, inputs, strict=True):
         _check_mask(mask, x)
-    masks = [mask.long() for mask in values]
+    # Captum wants as many dimensions as the input has.
+    masks = [
+        mask.long().reshape((1,) * (x.dim() - mask.dim()) + mask.shape)
+        for mask, x in zip(values, inputs, strict=True)
+    ]
     numbers = torch.unique(torch.cat([mask.reshape(-1).cpu() for mask in masks]))
     if int(numbers[-1]) + 1 != len(numbers):
         # Captum makes a feature of every number up to the largest.

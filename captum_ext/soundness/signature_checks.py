@@ -22,6 +22,8 @@ INTERPOLATE_MODES = {
     4: ("nearest", "nearest-exact", "area", "bilinear", "bicubic"),
     5: ("nearest", "nearest-exact", "area", "trilinear"),
 }
+#: What Captum's NoiseTunnel does with its samples.
+NOISE_TYPES = ("smoothgrad", "smoothgrad_sq", "vargrad")
 #: Arguments of ``torch.autograd.grad`` that Captum does not set itself.
 _GRAD_KWARGS = set(inspect.signature(torch.autograd.grad).parameters) - {
     *("outputs", "inputs", "grad_outputs", "allow_unused"),
@@ -105,6 +107,10 @@ def check_captums(
         raise TypeError(
             f"custom_attribution_func must be a function or None; got {described(function)}"
         )
+    if "nt_type" in settings:
+        check_choice(settings["nt_type"], "nt_type", NOISE_TYPES)
+    if settings.get("sliding_window_shapes", ()) is None:
+        raise TypeError("sliding_window_shapes must be whole numbers; got None")
     if settings.get("grad_kwargs") is not None:
         _check_grad_kwargs(settings["grad_kwargs"])
     if "interpolate_mode" in settings:
