@@ -16,19 +16,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from captum.attr import Attribution
+from captum.attr import Attribution, DeepLiftShap
 from torch import Tensor, nn
 
-from captum_ext.checks import as_tuple, check_choice, check_inputs, one_line
+from captum_ext.checks import (
+    as_tuple,
+    check_choice,
+    check_differentiable,
+    check_inputs,
+    one_line,
+)
 from captum_ext.coerce import baselines_of, layer_of
 from captum_ext.forward import Remembered, count_passes, default_batch_size, predicted_target
 from captum_ext.outputs import only_runs, output_settings, with_output
 from captum_ext.passes import checking
 from captum_ext.randomness import global_seed
 from captum_ext.request import NOISE, NOT_FINITE, ZERO, Answer, Request
-from captum_ext.signatures import accepted_arguments
+from captum_ext.signatures import accepted_arguments, argument_defaults
 from captum_ext.soundness import ModelFacts, eager, guarded, keep_caller_state, observe
 from captum_ext.soundness.arguments import (
+    COUNTS,
     PER_INPUT,
     check_layout,
     checked_arguments,
@@ -37,8 +44,16 @@ from captum_ext.soundness.arguments import (
 from captum_ext.soundness.evidence import collect_evidence
 from captum_ext.soundness.identities import Check, Identity, MethodRun, general_checks
 from captum_ext.soundness.model_lock import MODEL_LOCK
-from captum_ext.spec import MethodSpec
-from captum_ext.targets import check_one_output, check_target, clear_target_errors, plain_target
+from captum_ext.soundness.signature_checks import check_captums, checked_by_signature
+from captum_ext.spec import MethodSpec, Need
+from captum_ext.targets import (
+    check_additional,
+    check_batch_first,
+    check_one_output,
+    check_target,
+    clear_target_errors,
+    plain_target,
+)
 from captum_ext.value_checks import AttributionWarning
 
 __all__ = ["NOISE", "NOT_FINITE", "ZERO", "Answer", "Request", "ask", "run_method", "warn_of"]
@@ -158,11 +173,13 @@ class _MethodCall:
         # Copies, so that no method can leave a mark on the caller's tensors.
         self.copies = tuple(x.detach().clone().to(where) for x in tensors)
         self.additional = request.settings.get("additional_forward_args")
+        check_additional(self.additional, len(tensors[0]))
         self._take_differentiable()
         with MODEL_LOCK.alone():
             facts = observe(eager(self.model), self.copies, self.additional, request.part)
         if facts.output_error:
             raise ValueError(facts.output_error)
+        check_batch_first(facts.output_shape)
         alone = spec.goes_alone or facts.random or facts.training
         with (
             MODEL_LOCK.alone() if alone else MODEL_LOCK.shared(),
@@ -176,6 +193,8 @@ class _MethodCall:
         floats = [n for n, x in enumerate(self.copies) if _is_continuous(x)]
         if not floats:
             floats = list(range(len(self.copies)))
+            if any(x.dtype == torch.bool for x in self.copies):
+                raise TypeError("inputs must hold numbers; got torch.bool: pass inputs.float()")
         self.explained = floats
         self.others = [n for n in range(len(self.copies)) if n not in floats]
         self.inputs = tuple(self.copies[n] for n in floats)
@@ -198,6 +217,8 @@ class _MethodCall:
         shared = self.shared if plain is self.model else None
         layer = layer_of(base, request.layer)
         try:
+            if Need.GRADIENTS in spec.needs:
+                check_differentiable(self.inputs)
             module, answer.output = with_output(
                 spec, plain, request.output, request.outputs, shared
             )
@@ -220,6 +241,7 @@ class _MethodCall:
             if facts.compiled and spec.needs_module:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             result = self._attribute(attribution, module, settings, target)
+            self._check_not_empty(result)
             originals = self._given(tuple(as_tuple(self.example)[n] for n in self.explained))
             answer.heat, answer.beside = _parts(_like_inputs(result, originals), originals)
             heat = zip(as_tuple(answer.heat), self.inputs, strict=False)
@@ -269,9 +291,11 @@ class _MethodCall:
         own = replace(request, settings=given)
         chosen = chosen_settings(spec, self.model, inputs, own)
         self.answer.settings = dict(chosen)
+        chosen = checked_by_signature(chosen, argument_defaults(attribution), COUNTS)
         chosen = checked_arguments(chosen, inputs, spec.compares)
         settings = spec.arguments(self._given(inputs), request.resolution, request.seed)
         if request.references is not None:
+            check_differentiable(inputs)
             examples = _examples(request.references, self.copies)
             examples = tuple(examples[n] for n in self.explained)
             chosen = spec.reference_arguments(self._given(examples)) | chosen
@@ -286,6 +310,9 @@ class _MethodCall:
         if self.others:
             settings["additional_forward_args"] = self._additional()
         self._check_features(settings)
+        if _is_captums(attribution) or spec.origin == "captum":
+            least = 2 if isinstance(attribution, DeepLiftShap) else 1
+            check_captums(settings, inputs, least if Need.BACKGROUND in spec.needs else 0)
         return settings
 
     def _check_features(self, settings: dict[str, Any]) -> None:
@@ -296,6 +323,15 @@ class _MethodCall:
                 raise ValueError(
                     f"feature_mask must have at least {least} features for {self.spec.name}; got "
                     f"{n_features}: of one feature, use feature_ablation"
+                )
+
+    def _check_not_empty(self, result: Any) -> None:
+        """Captum's guided_grad_cam gives an empty tensor where it cannot resize the layer's map."""
+        for part, x in zip(as_tuple(result), self.inputs, strict=False):
+            if isinstance(part, Tensor) and part.numel() == 0:
+                raise ValueError(
+                    f"{self.spec.name} does not work with this layer: its output cannot be resized "
+                    f"to an input of shape {tuple(x.shape)}"
                 )
 
     def _without_others(self, settings: Any) -> dict[str, Any]:
@@ -458,11 +494,16 @@ def _general(
     """The arguments that many methods have: the seed, and batch sizes for Captum's."""
     general = {"generator": seed}
     # Captum's own, also in a class that inherits it: by itself it takes one row, or all, at once.
-    if attribution.attribute.__module__.startswith("captum."):
+    if _is_captums(attribution):
         batch_size = default_batch_size(inputs, model)
         general["perturbations_per_eval"] = max(1, batch_size // inputs[0].shape[0])
         general["internal_batch_size"] = max(batch_size, inputs[0].shape[0])
     return {name: value for name, value in general.items() if name in accepted}
+
+
+def _is_captums(attribution: Attribution) -> bool:
+    """Whether Captum computes the attribution, also for a class that inherits it."""
+    return attribution.attribute.__module__.startswith("captum.")
 
 
 def _device_of(model: Callable[..., Any], inputs: torch.device) -> torch.device:

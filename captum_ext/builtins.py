@@ -109,7 +109,7 @@ def _occlusion_windows(inputs: Inputs, arguments: dict[str, Any]) -> dict[str, A
             # Captum's form for several inputs is a tuple for each.
             one_for_each = isinstance(value, tuple) and any(isinstance(v, tuple) for v in value)
             if value is not None and not one_for_each:
-                arguments[name] = window_lengths(value, shape, name, channels=shape[0])
+                arguments[name] = window_lengths(value, shape, name, channels=(*shape, 1)[0])
     return arguments
 
 

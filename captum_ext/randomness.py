@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import index
 
 import numpy as np
 import torch
@@ -32,12 +33,16 @@ def seed_of(generator: GeneratorLike) -> int:
     if isinstance(generator, torch.Generator):
         draw = torch.randint(2**31, (1,), generator=generator, device=generator.device)
         return int(draw)
-    if isinstance(generator, bool) or not hasattr(generator, "__index__"):
+    try:
+        if isinstance(generator, bool):
+            raise TypeError
+        # An array of several numbers has __index__, too.
+        return index(generator) % 2**63
+    except TypeError:
         raise TypeError(
             "generator must be a torch.Generator, an int seed or None; got "
             f"{type(generator).__name__}"
-        )
-    return int(generator) % 2**63
+        ) from None
 
 
 def example_generator(seed: int) -> torch.Generator:

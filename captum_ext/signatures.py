@@ -149,6 +149,24 @@ def _described(function: Callable[..., Any]) -> Iterator[tuple[str, str, str]]:
                 yield name.strip(" *"), kind or "", about.rstrip(".")
 
 
+def argument_defaults(attribution: Attribution) -> dict[str, Any]:
+    """The defaults of the arguments that :func:`accepted_arguments` names, as far as they have one.
+
+    Example:
+        >>> from captum.attr import NoiseTunnel, Saliency
+        >>> argument_defaults(NoiseTunnel(Saliency(lambda x: x)))["abs"]
+        True
+    """
+    defaults: dict[str, Any] = {}
+    for kind in reversed(type(attribution).__mro__):
+        function = kind.__dict__.get("attribute")
+        if callable(function):
+            parameters = inspect.signature(function).parameters.values()
+            defaults |= {p.name: p.default for p in parameters if p.default is not p.empty}
+    inner = getattr(attribution, "attribution_method", None)
+    return (argument_defaults(inner) if isinstance(inner, Attribution) else {}) | defaults
+
+
 def accepted_arguments(attribution: Attribution) -> tuple[set[str], bool]:
     """The names of the arguments of ``attribute()``, and whether it takes any other too.
 

@@ -16,7 +16,7 @@ from captum.attr import Attribution
 from torch import Tensor, nn
 
 from captum_ext.budgets import Budget, Call, Resolution
-from captum_ext.checks import as_tuple, check_int
+from captum_ext.checks import as_tuple, check_int, one_line
 from captum_ext.signatures import accepted_arguments
 from captum_ext.soundness.identities import Identity
 from captum_ext.soundness.model_facts import ModelFacts
@@ -150,6 +150,8 @@ class MethodSpec:
         reason = None if facts is None else self._reason(facts)
         if reason is not None:
             raise ValueError(f"{self.name} does not work on {_name_of(forward_func)}: {reason}")
+        if layer is not None and facts is not None and facts.runs:
+            _check_layer_runs(layer, facts)
         if self.optional_layer:
             return build(forward_func, layer)
         if Need.LAYER not in self.needs:
@@ -269,9 +271,19 @@ class MethodSpec:
         tensors = as_tuple(inputs)
         arguments = {**self.arguments(tensors, resolution), **given}
         call = Call(tensors, arguments, frozenset(given), resolution)
-        chosen = budget.choose(passes, call)
-        chosen = {name: value for name, value in chosen.items() if name not in given}
-        least = budget.cost(replace(call, arguments=arguments | chosen))
+        try:
+            chosen = budget.choose(passes, call)
+            chosen = {name: value for name, value in chosen.items() if name not in given}
+            least = budget.cost(replace(call, arguments=arguments | chosen))
+        except ValueError:
+            raise
+        except Exception as error:
+            # What is given is checked by the method, which has not run yet.
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
+                f"passes of {self.name} cannot be counted with its {', '.join(sorted(given))}: "
+                f"{one_line(error)}"
+            ) from error
         if least > passes:
             settings = f" with its {', '.join(sorted(given))}" if given else ""
             raise ValueError(
@@ -358,6 +370,14 @@ def _as_given(arguments: dict[str, Any], inputs: Any) -> dict[str, Any]:
         name: value[0] if isinstance(value, tuple) and len(value) == 1 else value
         for name, value in arguments.items()
     }
+
+
+def _check_layer_runs(layer: nn.Module, facts: ModelFacts) -> None:
+    if not any(facts.module(run.name) is layer for run in facts.runs):
+        raise ValueError(
+            "layer must be one that the model runs; the forward pass never reaches "
+            f"{layer}. To use a separate module, pass its forward method"
+        )
 
 
 def _name_of(model: Any) -> str:

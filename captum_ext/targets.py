@@ -57,9 +57,11 @@ def check_target(target: Any, n_examples: int) -> None:
             f"{type(target).__name__}"
         )
     if not all(_is_index(element) for element in target):
-        raise TypeError(f"target must be a list of ints or of tuples of ints; got {target!r}")
+        raise TypeError(
+            f"target must be a list of ints or of tuples of ints; got {described(target)}"
+        )
     if len({isinstance(element, tuple) for element in target}) > 1:
-        raise TypeError(f"target must not mix ints and tuples; got {target!r}")
+        raise TypeError(f"target must not mix ints and tuples; got {described(target)}")
     if len(target) != n_examples:
         raise ValueError(
             f"target must hold one class per example; got {len(target)} for {n_examples} examples"
@@ -109,13 +111,29 @@ def check_call(inputs: Any, target: Any, additional_forward_args: Any = None) ->
     check_differentiable(tensors)
     n_examples = tensors[0].shape[0]
     check_target(target, n_examples)
+    check_additional(additional_forward_args, n_examples)
+    return tuple(x.detach() for x in tensors)
+
+
+def check_additional(additional_forward_args: Any, n_examples: int) -> None:
+    """Refuse additional tensors that hold another number of rows than there are examples.
+
+    Raises:
+        ValueError: the number of the tensor, and its shape.
+
+    Example:
+        >>> check_additional((torch.zeros(3), 2), n_examples=2)
+        Traceback (most recent call last):
+        ...
+        ValueError: additional_forward_args must hold tensors of one row per example, 2; number 0 \
+has shape (3,)
+    """
     for number, value in enumerate(as_tuple(additional_forward_args)):
         if isinstance(value, Tensor) and value.dim() > 0 and len(value) != n_examples:
             raise ValueError(
                 f"additional_forward_args must hold tensors of one row per example, {n_examples}; "
                 f"number {number} has shape {tuple(value.shape)}"
             )
-    return tuple(x.detach() for x in tensors)
 
 
 def check_images(inputs: Any, target: Any, additional_forward_args: Any) -> tuple[Tensor, ...]:
@@ -158,6 +176,29 @@ def select_target(output: Tensor, target: Any) -> Tensor:
             f"target {described(target)} does not fit the model's output of shape "
             f"{tuple(output.shape)}"
         ) from error
+
+
+def check_batch_first(shape: tuple[int, ...] | None) -> None:
+    """Raise an error unless the output of one example is one row, or a number.
+
+    Args:
+        shape: of the model's output for one example; None: nothing is known.
+
+    Raises:
+        ValueError: it has another number of rows.
+
+    Example:
+        >>> check_batch_first((10,))
+        Traceback (most recent call last):
+        ...
+        ValueError: inputs must have the batch first, [B, ...], and the model must return a row for \
+each example; for one it returns shape (10,)
+    """
+    if shape and shape[0] != 1:
+        raise ValueError(
+            "inputs must have the batch first, [B, ...], and the model must return a row for each "
+            f"example; for one it returns shape {shape}"
+        )
 
 
 def check_one_output(target: Any, shape: tuple[int, ...] | None, n_examples: int) -> None:

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from numbers import Number
 from typing import Any
 
 import torch
@@ -231,6 +232,12 @@ class UniformLRP(LRP):
         """
         tensors = check_inputs(inputs)
         check_target(target, tensors[0].shape[0])
+        for value in as_tuple(additional_forward_args):
+            if value is not None and not isinstance(value, Tensor | Number):
+                raise TypeError(
+                    "additional_forward_args must be tensors, numbers or None, to which LRP can "
+                    f"add 0; got {type(value).__name__}"
+                )
         copies = tuple(tensor.detach().clone() for tensor in tensors)
         own_rules = {m: m.rule for m in self.model.modules() if hasattr(m, "rule")}
         facts = observe(self.model, copies, additional_forward_args)

@@ -33,9 +33,10 @@ MOST_CHANNELS = 4
 
 
 def check_layout(inputs: tuple[Tensor, ...]) -> None:
-    """Refuse pictures whose channels stand last.
+    """Refuse pictures whose channels stand last, and complex numbers.
 
     Raises:
+        TypeError: complex numbers, with the remedy.
         ValueError: ``[B, H, W, 3]``, with the remedy.
 
     Example:
@@ -46,6 +47,11 @@ def check_layout(inputs: tuple[Tensor, ...]) -> None:
 pass inputs.movedim(-1, 1), and a model that begins with x.movedim(1, -1)
     """
     for x in inputs:
+        if x.is_complex():
+            raise TypeError(
+                f"inputs must hold real numbers; got {x.dtype}: pass torch.view_as_real(inputs), "
+                "and a model that begins with torch.view_as_complex"
+            )
         if x.dim() == 4 and x.shape[3] == 3 and min(x.shape[1:3]) > MOST_CHANNELS:
             raise ValueError(
                 f"inputs must have their channels first, [B, 3, H, W]; got shape {tuple(x.shape)}: "
@@ -90,9 +96,8 @@ def checked_arguments(
         if checked.get(name) is not None:
             _check_windows(checked[name], name, inputs)
     if "stdevs" in checked:
-        for value in as_tuple(checked["stdevs"]):
-            check_number(value, "stdevs", low=0)
-    if isinstance(checked.get("method"), str):
+        checked["stdevs"] = _checked_noise(checked["stdevs"], len(inputs))
+    if "method" in checked:
         check_choice(checked["method"], "method", SUPPORTED_METHODS)
     return checked
 
@@ -110,13 +115,11 @@ def _checked_baselines(given: Any, inputs: tuple[Tensor, ...], takes_sets: bool)
 
 
 def _checked_baseline(value: Any, x: Tensor, takes_sets: bool) -> Any:
-    if value is None:
-        return value
     if not isinstance(value, Tensor):
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"baselines must be tensors or numbers; got {type(value).__name__}")
-        check_number(value, "baselines")
-        return value
+        number = check_number(value, "baselines", -_largest(x.dtype), _largest(x.dtype))
+        return number if x.is_floating_point() else value
     bad = int((~torch.isfinite(value)).sum())
     if bad:
         raise ValueError(
@@ -135,6 +138,23 @@ def _checked_baseline(value: Any, x: Tensor, takes_sets: bool) -> Any:
     return value.detach().to(x)
 
 
+def _largest(dtype: torch.dtype) -> float:
+    """The largest number of a dtype."""
+    if dtype == torch.bool:
+        return 1
+    return (torch.finfo if dtype.is_floating_point else torch.iinfo)(dtype).max
+
+
+def _checked_noise(given: Any, n_inputs: int) -> Any:
+    """Standard deviations as Captum wants them: floats, one for all inputs or one for each."""
+    checked = tuple(check_number(value, "stdevs", low=0) for value in as_tuple(given))
+    if isinstance(given, tuple) and len(given) != n_inputs:
+        raise ValueError(
+            f"stdevs must hold one number for each of the {n_inputs} inputs; got {len(given)}"
+        )
+    return checked if isinstance(given, tuple) else checked[0]
+
+
 def _checked_masks(given: Any, inputs: tuple[Tensor, ...]) -> Any:
     values = as_tuple(given)
     if len(values) != len(inputs):
@@ -144,12 +164,16 @@ def _checked_masks(given: Any, inputs: tuple[Tensor, ...]) -> Any:
         )
     for mask, x in zip(values, inputs, strict=True):
         _check_mask(mask, x)
-    masks = [mask.long() for mask in values]
+    # Captum wants as many dimensions as the input has.
+    masks = [
+        mask.long().reshape((1,) * (x.dim() - mask.dim()) + mask.shape)
+        for mask, x in zip(values, inputs, strict=True)
+    ]
     numbers = torch.unique(torch.cat([mask.reshape(-1).cpu() for mask in masks]))
     if int(numbers[-1]) + 1 != len(numbers):
         # Captum makes a feature of every number up to the largest.
         masks = [torch.searchsorted(numbers.to(mask.device), mask) for mask in masks]
-    checked = [mask.to(x.device) for mask, x in zip(masks, inputs, strict=True)]
+    checked = [mask.to(x.device).contiguous() for mask, x in zip(masks, inputs, strict=True)]
     return tuple(checked) if isinstance(given, tuple) else checked[0]
 
 

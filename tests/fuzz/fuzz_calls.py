@@ -1,4 +1,4 @@
-"""Random calls of ``explain()``: models, inputs, targets and settings, right ones and wrong ones."""
+"""Random calls of ``explain()``: models, inputs, targets and settings, right and wrong ones."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,14 +150,14 @@ FLAWS += ("other shape", "complex", "bool", "other floats", "no dimension")
 
 
 def _flawed(x, flaw):
-    if flaw in ("nan", "infinite") and x.is_floating_point():
+    if flaw in ("nan", "infinite") and x.is_floating_point() and x.numel():
         x = x.clone().detach()
-        x.view(-1)[0] = NAN if flaw == "nan" else INF
+        x[(0,) * x.dim()] = NAN if flaw == "nan" else INF
     return {
         "empty": lambda: x[..., :0],
         "no batch": lambda: x[0],
         "a side more": lambda: x[..., None],
-        "whole numbers": lambda: (x * 3).long(),
+        "whole numbers": (x * 3).long,
         "no examples": lambda: x[:0],
         "other shape": lambda: torch.cat([x, x], -1),
         "complex": lambda: x.detach().to(torch.complex64),
@@ -260,17 +260,21 @@ def _draw_like(name, x, random):
             lambda: torch.rand(x.shape[1:]),
             lambda: torch.full(x.shape, NAN),
             *(lambda: 0, lambda: 0.5, lambda: None, lambda: "black", lambda: "blur"),
-            *(lambda: "noise", lambda: "mean", lambda: "x", lambda: NAN, lambda: x.long()),
+            *(lambda: "noise", lambda: "mean", lambda: "x", lambda: NAN, x.long),
         )
     elif name == "feature_mask":
         numbers = torch.arange(size).reshape(x[:1].shape)
         makers = (
             *(lambda: numbers, lambda: numbers % 4, lambda: numbers % 4, lambda: numbers // 3),
             *(lambda: numbers * 0, lambda: numbers * 0 + 7, lambda: -numbers - 1),
-            *(lambda: numbers[0], lambda: numbers[0] % 2, lambda: numbers.float() + 0.5),
+            *(
+                lambda: numbers[:1].squeeze(0),
+                lambda: numbers[:1].squeeze(0) % 2,
+                lambda: numbers.float() + 0.5,
+            ),
             *(lambda: (numbers % 3).expand(x.shape), lambda: numbers % 2 == 0),
-            *(lambda: numbers[..., None], lambda: numbers[:0], lambda: (numbers % 3).int()),
-            *(lambda: (numbers % 3)[:, :1], lambda: numbers[0].numpy(), lambda: numbers + 10**12),
+            *(lambda: numbers[..., None], lambda: numbers[:0], (numbers % 3).int),
+            *(lambda: (numbers % 3)[:, :1], numbers.squeeze(0).numpy, lambda: numbers + 10**12),
         )
     else:
         sides = tuple(x.shape[1:])

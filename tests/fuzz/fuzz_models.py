@@ -29,33 +29,30 @@ class Subject:
 class Body(nn.Module):
     """Runs ``body``, and gives its output in another form."""
 
-    def __init__(self, body, form="tensor"):
+    def __init__(self, body, form):
         super().__init__()
         self.body, self.form = body, form
 
     def forward(self, *inputs):
-        out = self.body(inputs[0])
-        if self.form == "tuple":
-            return out, out.detach().sum()
-        if self.form == "dict":
-            return {"logits": out, "hidden": out * 2}
-        if self.form == "two":
-            return out, out * 2
-        if self.form == "scalar":
-            return out[:, 0]
-        if self.form == "sum":
-            return out.sum()
-        if self.form == "none":
-            return None
-        if self.form == "whole numbers":
-            return out.argmax(1, keepdim=True)
-        if self.form == "detached":
-            return out.detach()
-        if self.form == "softmax":
-            return out.softmax(1)
-        if self.form == "raises":
-            raise KeyError("an error of the model")
-        return out
+        return FORMS[self.form](self.body(inputs[0]))
+
+
+def fail(out):
+    raise KeyError("an error of the model")
+
+
+FORMS = {
+    "tuple": lambda out: (out, out.detach().sum()),
+    "dict": lambda out: {"logits": out, "hidden": out * 2},
+    "two": lambda out: (out, out * 2),
+    "scalar": lambda out: out[:, 0],
+    "sum": torch.sum,
+    "none": lambda out: None,
+    "whole numbers": lambda out: out.argmax(1, keepdim=True),
+    "detached": torch.Tensor.detach,
+    "softmax": lambda out: out.softmax(1),
+    "raises": fail,
+}
 
 
 class Residual(nn.Module):
@@ -146,10 +143,6 @@ def perceptron(size, *extra):
     )
 
 
-FORMS = (
-    *("tuple", "dict", "two", "scalar", "sum", "none", "whole numbers", "detached", "softmax"),
-    "raises",
-)
 IMAGES = (
     *("convolutions", "residual", "functional relu", "in place", "view flatten", "batch norm"),
     *("training", "double", "half", "bfloat16", "scripted", "maps", "function", "in-place relu"),
@@ -204,7 +197,7 @@ def _image_subject(kind, shape):
     if kind == "scripted":
         net = torch.jit.script(net)
     if kind == "function":
-        return Subject(kind, lambda x: net(x), [shape])
+        return Subject(kind, net.forward, [shape])
     if kind == "gray function":
         return Subject(kind, lambda x: x.mean((1, 2, 3))[:, None] * torch.ones(N_CLASSES), [shape])
     return Subject(kind, net, [shape], dtype=dtype)

@@ -1,4 +1,4 @@
-"""What each call of ``explain()`` must come to: a right result that leaves no trace, or a clear error."""
+"""What each call of ``explain()`` comes to: a right result without a trace, or a clear error."""
 
 import inspect
 import random as python_random
@@ -74,7 +74,7 @@ def _own_errors(call):
     buffers = _buffers(call)
     with torch.random.fork_rng(), torch.no_grad():
         for count in (None, 1):
-            rows = [x.detach()[:count].clone() if x.dim() else x for x in inputs]
+            rows = [x.detach()[:count].clone() if x.dim() else x.detach().clone() for x in inputs]
             try:
                 call.subject.model(*rows, *(a for a in additional if a is not None))
             except Exception as error:
@@ -117,22 +117,28 @@ def _problem_of_error(call, error, own_errors):
 
 def _problem_of_result(call, heat):
     inputs = call.inputs if isinstance(call.inputs, tuple) else (call.inputs,)
+    free_shape = call.settings.get("return_input_shape", True) not in (True, 1)
+    if free_shape:
+        return None
     if isinstance(heat, tuple) != isinstance(call.inputs, tuple):
         return "a tuple for a tensor, or a tensor for a tuple"
     parts = heat if isinstance(heat, tuple) else (heat,)
     if len(parts) != len(inputs):
         return f"{len(parts)} attributions of {len(inputs)} inputs"
-    free_shape = call.settings.get("return_input_shape", True) is not True
     finite = _model_is_finite(call, inputs)
-    for part, x in zip(parts, inputs, strict=True):
-        if part.shape != x.shape and not free_shape:
-            return f"shape {tuple(part.shape)} of an attribution of {tuple(x.shape)}"
-        if x.is_floating_point() and part.dtype != x.dtype:
-            return f"dtype {part.dtype} of an attribution of {x.dtype}"
-        if part.device != x.device or part.requires_grad:
-            return "another device, or an autograd graph"
-        if finite and not torch.isfinite(part).all():
-            return "an attribution that is not finite, of a model that is"
+    problems = (_problem_of_part(*pair, finite) for pair in zip(parts, inputs, strict=True))
+    return next((problem for problem in problems if problem), None)
+
+
+def _problem_of_part(part, x, finite):
+    if part.shape != x.shape:
+        return f"shape {tuple(part.shape)} of an attribution of {tuple(x.shape)}"
+    if x.is_floating_point() and part.dtype != x.dtype:
+        return f"dtype {part.dtype} of an attribution of {x.dtype}"
+    if part.device != x.device or part.requires_grad:
+        return "another device, or an autograd graph"
+    if finite and not torch.isfinite(part).all():
+        return "an attribution that is not finite, of a model that is"
     return None
 
 
@@ -155,7 +161,11 @@ def _problem_of_batch(call, heat):
     if len(inputs[0]) == 1 or differs or not _model_is_finite(call, inputs):
         return None
     first = tuple(x.detach()[:1] for x in inputs)
-    alone = _explain(call, first if isinstance(call.inputs, tuple) else first[0], call.target)
+    try:
+        alone = _explain(call, first if isinstance(call.inputs, tuple) else first[0], call.target)
+    except ValueError as error:
+        # Whether outputs are probabilities is found by the values of all examples.
+        return None if "probabilities must" in str(error) else f"alone it raises {error}"
     parts = heat if isinstance(heat, tuple) else (heat,)
     alone = alone if isinstance(alone, tuple) else (alone,)
     for part, one in zip(parts, alone, strict=True):
