@@ -191,8 +191,8 @@ def check_batch_first(shape: tuple[int, ...] | None) -> None:
         >>> check_batch_first((10,))
         Traceback (most recent call last):
         ...
-        ValueError: inputs must have the batch first, [B, ...], and the model must return a row for \
-each example; for one it returns shape (10,)
+        ValueError: inputs must have the batch first, [B, ...], and the model must return a row \
+for each example; for one it returns shape (10,)
     """
     if shape and shape[0] != 1:
         raise ValueError(

@@ -118,6 +118,7 @@ def _checked_baseline(value: Any, x: Tensor, takes_sets: bool) -> Any:
     if not isinstance(value, Tensor):
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"baselines must be tensors or numbers; got {type(value).__name__}")
+        check_number(value, "baselines")
         number = check_number(value, "baselines", -_largest(x.dtype), _largest(x.dtype))
         return number if x.is_floating_point() else value
     bad = int((~torch.isfinite(value)).sum())
