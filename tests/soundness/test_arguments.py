@@ -37,8 +37,9 @@ NAN, INF = float("nan"), float("inf")
         "deep_lift_shap",
     ],
 )
-@pytest.mark.parametrize("value", [NAN, INF, -INF])
-@pytest.mark.parametrize("form", ["tensor", "number", "one value"])
+@pytest.mark.parametrize(
+    ("value", "form"), [(NAN, "tensor"), (INF, "number"), (NAN, "one value"), (-INF, "one value")]
+)
 def test_baselines_that_are_not_finite_are_refused(method, value, form):
     baselines = {"tensor": torch.full_like(X, value), "number": value, "one value": X.clone()}[form]
     if form == "one value":
@@ -146,7 +147,7 @@ def test_one_feature_has_the_whole_change_or_is_refused(number):
         explain(model, X, 0, "kernel_shap", feature_mask=mask)
 
 
-@pytest.mark.parametrize("method", ["saliency", "occlusion", "deep_lift", "lrp_z", "rise", "ig2"])
+@pytest.mark.parametrize("method", ["saliency", "occlusion", "lrp_z", "ig2"])
 @pytest.mark.parametrize(
     "target",
     [
@@ -186,7 +187,7 @@ def test_targets_of_another_form_are_refused_by_name(target):
         explain(conv_net(), pictures(2, 3, 8, 8), target, "saliency")
 
 
-@pytest.mark.parametrize("method", ["saliency", "occlusion", "deep_lift", "lrp_z", "kernel_shap"])
+@pytest.mark.parametrize("method", ["saliency", "occlusion", "kernel_shap"])
 @pytest.mark.parametrize(
     "target",
     [

@@ -11,17 +11,7 @@ from captum_ext.soundness import eager, guarded, observe
 from captum_ext.soundness.guard import GuardedModel
 from tests.soundness.example_models import calls, conv_net, dense_net, is_near, pictures, told
 
-METHODS = [
-    "saliency",
-    "guided_backprop",
-    "deconvolution",
-    "deep_lift",
-    "lrp_z",
-    "occlusion",
-    "integrated_gradients",
-    "rise",
-    "image_ig",
-]
+METHODS = ["saliency", "guided_backprop", "deep_lift", "lrp_z", "occlusion", "image_ig"]
 
 
 def compiled(model):
@@ -75,9 +65,8 @@ class TestCompiledModels:
         model = compiled(net)
         if used_before:
             model(x.clone().requires_grad_())
-        settings = {"n_samples": 20} if method == "rise" else {}
-        want = explain(net, x, 1, method, **settings)
-        result, said = told(lambda: explain(model, x, 1, method, **settings))
+        want = explain(net, x, 1, method)
+        result, said = told(lambda: explain(model, x, 1, method))
         assert said or is_near(result, want)
 
     @pytest.mark.parametrize("method", METHODS)
@@ -98,9 +87,8 @@ class TestCompiledModels:
             model[0].compile(backend="eager")
         x = pictures()
         model(x.clone().requires_grad_())
-        settings = {"n_samples": 20} if method == "rise" else {}
-        want = explain(plain, x, 1, method, **settings)
-        result, said = told(lambda: explain(model, x, 1, method, **settings))
+        want = explain(plain, x, 1, method)
+        result, said = told(lambda: explain(model, x, 1, method))
         assert said or is_near(result, want)
 
     def test_grad_cam_finds_the_layer_of_a_compiled_model(self):
@@ -153,9 +141,7 @@ class TestScriptedModels:
             explain(model, pictures(), 1, method)
 
     @pytest.mark.parametrize("way", ["traced", "scripted", "inside"])
-    @pytest.mark.parametrize(
-        "method", ["saliency", "integrated_gradients", "occlusion", "rise", "image_ig"]
-    )
+    @pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "occlusion", "rise"])
     def test_other_methods_explain_it_as_the_module(self, way, method):
         settings = {"n_samples": 20} if method == "rise" else {}
         want = explain(conv_net(), pictures(), 1, method, **settings)
