@@ -371,8 +371,9 @@ class _MethodCall:
         if isinstance(module, nn.Module):
             answer.passes = answer.computed = stack.enter_context(count_passes(module))
             answer.check_passes = stack.enter_context(count_passes(module, of_checks=True))
-        hooks = isinstance(model, nn.Module) and not isinstance(model, torch.jit.ScriptModule)
-        if module is not model and hooks:
+        if module is model or isinstance(model, torch.jit.ScriptModule):
+            return
+        if isinstance(model, nn.Module):
             computed = stack.enter_context(count_passes(model))
             if isinstance(module, nn.Module) and model in module.modules():
                 answer.computed = computed
