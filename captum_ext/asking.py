@@ -167,6 +167,9 @@ class _MethodCall:
         tensors = check_inputs(self.example)
         check_layout(tensors)
         check_target(target, len(tensors[0]))
+        if isinstance(target, Tensor) and target.dim() == 0:
+            # Captum's lime takes the length of a target tensor.
+            target = int(target)
         if request.references is None and spec.compares:
             self.answer.remarks.append(NOISE)
         where = _device_of(self.model, tensors[0].device)
@@ -309,6 +312,9 @@ class _MethodCall:
         settings |= _general(attribution, module, inputs, request.seed, self.accepted) | chosen
         if self.others:
             settings["additional_forward_args"] = self._additional()
+        if settings.get("additional_forward_args") is not None:
+            # Captum's lime iterates over what is no tensor.
+            settings["additional_forward_args"] = as_tuple(settings["additional_forward_args"])
         self._check_features(settings)
         if _is_captums(attribution) or spec.origin == "captum":
             least = 2 if isinstance(attribution, DeepLiftShap) else 1

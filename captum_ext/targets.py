@@ -36,6 +36,8 @@ def check_target(target: Any, n_examples: int) -> None:
         ValueError: target must hold one class per example; got 2 for 3 examples
     """
     target = plain_target(target)
+    if not _is_small(target):
+        raise ValueError(f"target must hold numbers of 64 bits; got {described(target)}")
     if target is None or _is_index(target):
         return
     if isinstance(target, Tensor):
@@ -191,12 +193,12 @@ def check_batch_first(shape: tuple[int, ...] | None) -> None:
         >>> check_batch_first((10,))
         Traceback (most recent call last):
         ...
-        ValueError: inputs must have the batch first, [B, ...], and the model must return a row \
-for each example; for one it returns shape (10,)
+        ValueError: inputs must have the batch first, [B, ...], and the model return a row for \
+each example; for one it returns shape (10,)
     """
     if shape and shape[0] != 1:
         raise ValueError(
-            "inputs must have the batch first, [B, ...], and the model must return a row for each "
+            "inputs must have the batch first, [B, ...], and the model return a row for each "
             f"example; for one it returns shape {shape}"
         )
 
@@ -284,6 +286,12 @@ def _target_problem(
 
 def _holds_integers(x: Tensor) -> bool:
     return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+
+
+def _is_small(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_small, value))
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _is_index(value: Any) -> bool:

@@ -3,11 +3,15 @@
 from zlib import crc32
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import captum_ext
-from tests.fuzz.fuzz_calls import draw_call
+from captum_ext.asking import Answer
+from tests.fuzz.fuzz_calls import FuzzCall, draw_call
+from tests.fuzz.fuzz_models import Subject
 from tests.fuzz.fuzz_oracle import accepted_by, violation_of
 
 METHODS = [spec.name for spec in captum_ext.methods()]
@@ -38,6 +42,23 @@ def check_calls(method, n_calls):
 @pytest.mark.parametrize("method", METHODS)
 def test_any_call_is_answered_or_refused_by_name(method):
     check_calls(method, -(-N_CALLS // len(METHODS)))
+
+
+@pytest.mark.parametrize(
+    ("explain", "problem"),
+    [
+        (lambda *_, **__: "".index, "neither a result nor a clear error: AttributeError"),
+        (lambda *_, **__: int("x"), "the message names no argument"),
+        (lambda *_, **__: Answer(heat=torch.rand(7)), "the call changed torch's random state"),
+        (lambda _, x, *__, **___: Answer(heat=torch.zeros(3)), "shape (3,) of"),
+        (lambda _, x, *__, **___: Answer(heat=x.mul_(2)), "the call changed inputs"),
+    ],
+)
+def test_the_fuzzer_sees_what_is_wrong(monkeypatch, explain, problem):
+    monkeypatch.setattr(captum_ext, "explain", explain)
+    call = FuzzCall("saliency", Subject("linear", nn.Linear(7, 2), [(7,)]), torch.ones(7), None)
+    violation = violation_of(call)
+    assert problem in "\n".join([str(violation), *getattr(violation, "__notes__", ())])
 
 
 @pytest.mark.slow
