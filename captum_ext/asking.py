@@ -303,6 +303,8 @@ class _MethodCall:
             examples = tuple(examples[n] for n in self.explained)
             chosen = spec.reference_arguments(self._given(examples)) | chosen
         if request.passes is not None:
+            # A count of None is left open, and the number of passes decides it.
+            chosen = {n: v for n, v in chosen.items() if v is not None or n not in COUNTS}
             settings |= spec.within(request.passes, self._given(inputs), request.resolution, chosen)
         settings |= {
             name: value

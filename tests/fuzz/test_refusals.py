@@ -8,6 +8,7 @@ from torch import nn
 from captum_ext import explain
 
 X = torch.linspace(0, 1, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4)
+MASK = torch.arange(16).reshape(1, 1, 4, 4) // 4
 SOME = torch.ones(2, 2)
 
 
@@ -104,6 +105,17 @@ def test_a_layer_of_another_model_is_refused(method, layer):
 def test_passes_are_not_counted_with_wrong_arguments(settings):
     with pytest.raises((TypeError, ValueError), match=r"passes .* marginal"):
         explain(network(), X, 0, "pda", passes=50, probabilities="softmax", **settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("rise", "n_samples"), ("segment_lime", "n_samples"), ("rise", "perturbations_per_eval")],
+)
+def test_a_count_that_is_left_open_follows_from_the_passes(method, name):
+    settings = {"passes": 20, "checks": False, "feature_mask": MASK}
+    left = explain(network(), X, 0, method, **settings, **{name: None}, full=True)
+    assert left.passes.total <= 20 * len(X)
+    assert torch.equal(left.heat, explain(network(), X, 0, method, **settings))
 
 
 @pytest.mark.parametrize(
