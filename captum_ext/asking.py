@@ -214,14 +214,17 @@ class _MethodCall:
 
     def _run(self, facts: ModelFacts, target: Any) -> None:
         spec, request, answer = self.spec, self.request, self.answer
+        if Need.GRADIENTS in spec.needs and not all(map(_is_continuous, self.inputs)):
+            answer.applies = False
+            check_differentiable(self.inputs)
+        if facts.error:
+            self._raise_models_error()
         base = eager(self.model) if spec.needs_module else self.model
         order = (*self.explained, *self.others) if self.others else ()
         plain = guarded(base, facts, request.part, order)
         shared = self.shared if plain is self.model else None
         layer = layer_of(base, request.layer)
         try:
-            if Need.GRADIENTS in spec.needs:
-                check_differentiable(self.inputs)
             module, answer.output = with_output(
                 spec, plain, request.output, request.outputs, shared
             )
@@ -260,6 +263,12 @@ class _MethodCall:
             )
             self._check(run)
         self._restore_inputs()
+
+    def _raise_models_error(self) -> None:
+        """Runs the model as it is given: what it raises passes unchanged, whatever the method."""
+        given = () if self.additional is None else as_tuple(self.additional)
+        with torch.no_grad(), global_seed(self.request.seed), checking():
+            self.model(*(x.clone() for x in self.copies), *given)
 
     def _additional(self) -> tuple[Any, ...]:
         """What the model takes beside the inputs that are explained."""
@@ -303,6 +312,8 @@ class _MethodCall:
             examples = tuple(examples[n] for n in self.explained)
             chosen = spec.reference_arguments(self._given(examples)) | chosen
         if request.passes is not None:
+            # A count of None is left open, and the number of passes decides it.
+            chosen = {n: v for n, v in chosen.items() if v is not None or n not in COUNTS}
             settings |= spec.within(request.passes, self._given(inputs), request.resolution, chosen)
         settings |= {
             name: value

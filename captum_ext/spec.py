@@ -16,7 +16,7 @@ from captum.attr import Attribution
 from torch import Tensor, nn
 
 from captum_ext.budgets import Budget, Call, Resolution
-from captum_ext.checks import as_tuple, check_int, one_line
+from captum_ext.checks import as_tuple, check_int
 from captum_ext.signatures import accepted_arguments
 from captum_ext.soundness.identities import Identity
 from captum_ext.soundness.model_facts import ModelFacts
@@ -281,8 +281,8 @@ class MethodSpec:
             # What is given is checked by the method, which has not run yet.
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(
-                f"passes of {self.name} cannot be counted with its {', '.join(sorted(given))}: "
-                f"{one_line(error)}"
+                f"passes of {self.name} cannot be counted with its {', '.join(sorted(given))}: one "
+                "of them is of a wrong kind"
             ) from error
         if least > passes:
             settings = f" with its {', '.join(sorted(given))}" if given else ""

@@ -207,9 +207,9 @@ class Descent:
         patience: int = 10,
     ) -> None:
         if step_size is not None:
-            check_number(step_size, "step_size", low=0, above=True)
+            step_size = check_number(step_size, "step_size", low=0, above=True)
         if tolerance is not None:
-            check_number(tolerance, "tolerance", low=0)
+            tolerance = check_number(tolerance, "tolerance", low=0)
         self.inputs = inputs
         self.references = references
         self.n_references = references[0].shape[1]

@@ -145,7 +145,7 @@ class MeaningfulPerturbation(AttributionMixin, PerturbationAttribution):
             normalize,
         )
         check_int(n_steps, "n_steps", minimum=1, maximum=MOST_STEPS)
-        check_number(lr, "lr", low=0, above=True)
+        lr = check_number(lr, "lr", low=0, above=True)
         views = tuple(MaskView(x, mask_size, smoothing, jitter) for x in tensors)
         check_choice(reference, "reference", REFERENCES)
         fixed = None if baselines is None else check_baselines(baselines, tensors)

@@ -100,8 +100,9 @@ def check_captums(
         ...
         ValueError: n_steps must be at least 2 by riemann_trapezoid; got 1
     """
-    if settings.get("method") == "riemann_trapezoid" and settings.get("n_steps") == 1:
-        raise ValueError("n_steps must be at least 2 by riemann_trapezoid; got 1")
+    rule = settings.get("method")
+    if isinstance(rule, str) and rule.startswith("riemann") and settings.get("n_steps") == 1:
+        raise ValueError(f"n_steps must be at least 2 by {rule}; got 1")
     function = settings.get("custom_attribution_func")
     if function is not None and not callable(function):
         raise TypeError(

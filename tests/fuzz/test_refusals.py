@@ -7,7 +7,10 @@ from torch import nn
 
 from captum_ext import explain
 
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 X = torch.linspace(0, 1, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4)
+MASK = torch.arange(16).reshape(1, 1, 4, 4) // 4
 SOME = torch.ones(2, 2)
 
 
@@ -53,7 +56,6 @@ def network():
         ("occlusion", "strides", 3),
         ("saliency", "additional_forward_args", torch.ones(1)),
         ("integrated_gradients", "additional_forward_args", (1, torch.ones(3))),
-        ("lrp_z", "additional_forward_args", "text"),
         ("pda", "generator", torch.zeros(0)),
         ("saliency", "target", 10**20),
         ("feature_ablation", "target", [10**20, 0]),
@@ -66,12 +68,11 @@ def test_a_wrong_argument_is_refused_by_its_name(method, name, value):
         explain(network(), X, method=method, **settings | {name: value})
 
 
-def test_a_trapezoid_has_two_ends():
-    with pytest.raises(ValueError, match="n_steps must be at least 2 by riemann_trapezoid"):
-        explain(network(), X, 0, "integrated_gradients", n_steps=1, arguments={"method": TRAPEZOID})
-
-
-TRAPEZOID = "riemann_trapezoid"
+@pytest.mark.parametrize("rule", ["riemann_trapezoid", "riemann_left", "riemann_middle"])
+def test_a_riemann_sum_takes_two_steps(rule):
+    settings = {"method": rule, "n_steps": 1}
+    with pytest.raises(ValueError, match=f"n_steps must be at least 2 by {rule}"):
+        explain(network(), X, 0, "integrated_gradients", arguments=settings)
 
 
 @pytest.mark.parametrize("method", ["saliency", "smooth_grad", "pda", "feature_ablation"])
@@ -93,6 +94,27 @@ def test_an_example_without_batch_is_refused(method):
         explain(nn.Conv2d(1, 3, 3, padding=1), X[0, :1], -1, method)
 
 
+@pytest.mark.parametrize("method", ["gradient_shap", "integrated_gradients", "smooth_grad", "rise"])
+@pytest.mark.parametrize("given", [X.half(), X[:, :2], X[0]])
+def test_an_error_of_the_model_passes_unchanged(method, given):
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
+    with pytest.raises((RuntimeError, ValueError)) as own:
+        model(given)
+    with pytest.raises(type(own.value)) as caught:
+        explain(model, given, -99, method)
+    assert str(caught.value) == str(own.value)
+
+
+@pytest.mark.parametrize("additional", ["text", ("text",), [{}]])
+def test_lrp_takes_no_additional_text(additional):
+    class TakesMore(nn.Sequential):
+        def forward(self, x, more):
+            return super().forward(x)
+
+    with pytest.raises(TypeError, match="additional_forward_args must be tensors, numbers"):
+        explain(TakesMore(*network()), X, 0, "lrp_z", additional_forward_args=additional)
+
+
 @pytest.mark.parametrize("layer", [nn.Linear(1, 1), nn.Conv2d(3, 4, 3)])
 @pytest.mark.parametrize("method", ["grad_cam", "guided_grad_cam"])
 def test_a_layer_of_another_model_is_refused(method, layer):
@@ -104,6 +126,17 @@ def test_a_layer_of_another_model_is_refused(method, layer):
 def test_passes_are_not_counted_with_wrong_arguments(settings):
     with pytest.raises((TypeError, ValueError), match=r"passes .* marginal"):
         explain(network(), X, 0, "pda", passes=50, probabilities="softmax", **settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("rise", "n_samples"), ("segment_lime", "n_samples"), ("rise", "perturbations_per_eval")],
+)
+def test_a_count_that_is_left_open_follows_from_the_passes(method, name):
+    settings = {"passes": 20, "checks": False, "feature_mask": MASK}
+    left = explain(network(), X, 0, method, **settings, **{name: None}, full=True)
+    assert left.passes.total <= 20 * len(X)
+    assert torch.equal(left.heat, explain(network(), X, 0, method, **settings))
 
 
 @pytest.mark.parametrize(
@@ -123,6 +156,14 @@ def test_a_mask_may_have_fewer_dimensions(method, shape):
     whole = mask.broadcast_to(X[:1].shape)
     given = [explain(network(), X, 0, method, feature_mask=m, checks=False) for m in (mask, whole)]
     assert torch.allclose(*given, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tolerance", "step_size"])
+@pytest.mark.parametrize("value", [10**30, 2**63, 1e30])
+def test_a_number_may_be_huge(name, value):
+    references = torch.zeros(2, 3, 4, 4)
+    result = explain(network(), X, 0, "ig2", references=references, n_steps=2, **{name: value})
+    assert result.shape == X.shape
 
 
 @pytest.mark.parametrize("stdevs", [1, np.float64(0.5), (1,)])
