@@ -122,7 +122,9 @@ class FromCaptum(CoreSaliency):  # type: ignore[misc]
             name: _as_tensor(value, x, name) for name, value in (self.settings | settings).items()
         }
         try:
-            result = explain(model, x, target, self.spec, layer=layer, arguments=given)
+            result = explain(
+                model, x, target, self.spec, layer=layer, arguments=given, checks=False
+            )
         except ValueError as error:
             if "must be images" not in str(error):
                 raise

@@ -112,7 +112,7 @@ def test_a_checkpoint_of_a_parallel_model_is_read(load, tmp_path):
     assert torch.allclose(loaded(x), model((x - mean) / std), atol=1e-5)
     with pytest.raises(ValueError, match="must be a checkpoint; got 'imagenet'"):
         subjects.load_model("resnet20_cifar10", "imagenet")
-    for content in ({"weights": state, "epoch": 3}, [1], {}):
+    for content in ({"epoch": 3}, [1], {}):
         torch.save(content, path)
         with pytest.raises(ValueError, match="must hold a state dict"):
             subjects.load_model("resnet20_cifar10", str(path))

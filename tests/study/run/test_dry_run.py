@@ -220,4 +220,4 @@ def test_a_dry_run_tells_all_methods_that_fail(folder, capsys, setting):
         '{ method = "occlusion", settings = { strides = [99, 99, 99] } }]',
     )
     line = told_by_a_dry_run(path, capsys)
-    assert "smooth_grad: " in line and "occlusion: Stride" in line and "saliency" not in line
+    assert "smooth_grad: " in line and "occlusion: stride" in line and "saliency" not in line
