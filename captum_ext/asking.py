@@ -217,7 +217,8 @@ class _MethodCall:
         if Need.GRADIENTS in spec.needs and not all(map(_is_continuous, self.inputs)):
             answer.applies = False
             check_differentiable(self.inputs)
-        if facts.error:
+        # PAIR's functions need not give values, where only gradients are wanted.
+        if facts.error and not getattr(self.model, "gives_one_score", False):
             self._raise_models_error()
         base = eager(self.model) if spec.needs_module else self.model
         order = (*self.explained, *self.others) if self.others else ()
