@@ -171,6 +171,10 @@ class ExplainedPicture:
             seen=small.seen,
             signed=signed,
             cmap=settings.get("cmap"),
+            remarks=[
+                [_remark(answer) for answer in self.answers if answer.about == about]
+                for about in self.classes
+            ],
         )
 
 
@@ -338,6 +342,11 @@ def _pixels(picture: Picture) -> Tensor:
     if not isinstance(picture, Tensor):
         return read_image(picture)
     return check_image(picture, "picture").float().expand(3, -1, -1)
+
+
+def _remark(answer: ClassExplanation) -> str:
+    """What must be known of a map: what is odd about it, without the advice."""
+    return "; ".join(remark.partition(";")[0] for remark in answer.answer.remarks)
 
 
 def _short(label: str) -> str:

@@ -27,6 +27,10 @@ MOST_PIXELS = 480
 MOST_COLUMNS = 8
 
 
+#: A remark on a map: letters of a line, and lines.
+REMARK_LETTERS, REMARK_LINES = 34, 4
+
+
 def explanation_figure(
     picture: Tensor,
     maps: Sequence[Sequence[Tensor | str]],
@@ -37,6 +41,7 @@ def explanation_figure(
     signed: bool = False,
     cmap: str | Colormap | None = None,
     title: str | None = None,
+    remarks: Sequence[Sequence[str]] | None = None,
 ) -> Figure:
     """A picture and the heat maps that explain it: a row for each class, a column for each method.
 
@@ -50,6 +55,7 @@ def explanation_figure(
         signed: whether the maps are signed, for the scale.
         cmap: the maps' colors, for the scale; as of :func:`captum_ext.visualize.overlay`.
         title: to write above.
+        remarks: for each map what must be known of it, written on its lower edge; empty for most.
 
     Returns:
         The figure.
@@ -84,6 +90,8 @@ def explanation_figure(
                 _say(axes, shown)
             else:
                 _show(axes, check_image(shown, "maps"))
+                if remarks is not None and remarks[row][column]:
+                    _remark(axes, remarks[row][column])
             if row == 0:
                 _heading(axes, method)
         for x, y in layout.names(row):
@@ -193,6 +201,23 @@ def _show(axes: Axes, image: Tensor) -> None:
         extent=(0, width, height, 0),
     )
     bare(axes)
+
+
+def _remark(axes: Axes, text: str) -> None:
+    """Writes on the lower edge of a map, in a few short lines."""
+    lines = fill(text, REMARK_LETTERS, max_lines=REMARK_LINES, placeholder=" ...")
+    axes.text(
+        0.5,
+        0.02,
+        lines,
+        transform=axes.transAxes,
+        ha="center",
+        va="bottom",
+        fontsize=5.5,
+        color=INK,
+        parse_math=False,
+        bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},
+    )
 
 
 def _heading(axes: Axes, text: str) -> None:

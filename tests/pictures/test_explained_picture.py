@@ -190,3 +190,13 @@ def test_only_pictures_and_classifiers_do(model, picture):
 def test_a_setting_named_as_a_part_of_a_request_is_not_taken_either(model, picture):
     with pytest.raises(TypeError, match="seed is not taken by saliency"):
         explain_picture(model, picture, "saliency", arguments={"seed": 3})
+
+
+def test_a_figure_shows_the_checks_that_fail(model, picture):
+    with torch.no_grad():
+        model.model.colors.weight[1] = 0
+    explained = explain_picture(model, picture, ["occlusion", "saliency"], targets=["green"])
+    texts = [[text.get_text() for text in axes.texts] for axes in explained.figure().axes]
+    assert ["zero everywhere"] in texts
+    strict = explain_picture(model, picture, "saliency", targets=["green"], strict=True)
+    assert "zero everywhere" in strict.answers[0].problem
