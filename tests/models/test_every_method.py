@@ -8,10 +8,8 @@ import torchvision
 from torch import nn
 
 from captum_ext import Need, explain, get_method, load_model, methods
-from captum_ext.coerce import layer_of
 from captum_ext.image_files import read_image
 from captum_ext.perturbation import grid_masks
-from captum_ext.signatures import accepted_arguments
 
 pytestmark = pytest.mark.slow
 
@@ -134,7 +132,7 @@ def explained(make, spec, **settings):
     model, seen, outputs = loaded(make)
     if Need.PROBABILITIES in spec.needs:
         model = nn.Sequential(model, nn.Softmax(dim=1)).eval()
-    accepted, _ = accepted_arguments(spec.make(model, layer_of(model, settings.get("layer"))))
+    accepted, _ = spec.accepted()
     settings |= {name: value for name, value in QUICK.items() if name in accepted}
     settings |= WINDOWS.get(spec.name, {})
     if spec.name in SAMPLES:
