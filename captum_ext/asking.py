@@ -28,7 +28,12 @@ from captum_ext.checks import (
 )
 from captum_ext.coerce import baselines_of, layer_of
 from captum_ext.forward import Remembered, count_passes, default_batch_size, predicted_target
-from captum_ext.outputs import only_runs, output_settings, with_output
+from captum_ext.outputs import (
+    only_runs,
+    output_settings,
+    problem_with_outputs,
+    with_output,
+)
 from captum_ext.passes import checking
 from captum_ext.randomness import global_seed
 from captum_ext.request import NOISE, NOT_FINITE, ZERO, Answer, Request
@@ -217,6 +222,11 @@ class _MethodCall:
         if Need.GRADIENTS in spec.needs and not all(map(_is_continuous, self.inputs)):
             answer.applies = False
             check_differentiable(self.inputs)
+        if request.output is not None and not hasattr(self.model, "with_output"):
+            problem = problem_with_outputs(spec, request.outputs)
+            if problem is not None:
+                answer.applies = False
+                raise ValueError(problem)
         # PAIR's functions need not give values, where only gradients are wanted.
         if facts.error and not getattr(self.model, "gives_one_score", False):
             self._raise_models_error()
