@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
 from captum.attr import Attribution
 from torch import Tensor, nn
 
+from captum_ext.budgets import Call
+from captum_ext.checks import as_tuple
 from captum_ext.randomness import global_seed
-from captum_ext.signatures import accepted_arguments
+from captum_ext.signatures import accepted_arguments, argument_defaults
 from captum_ext.spec import MethodSpec, Need
 
 BATCH, SIZE, CLASSES = 3, 6, 4
+#: A method is held to so many passes, where its defaults take more.
+MOST_PASSES = 600
 
 
 class _Plain(nn.Module):
@@ -126,6 +131,14 @@ class ContractSubject:
 
     def arguments(self, attribution: Attribution, inputs: Any, seed: int = 0) -> dict[str, Any]:
         arguments = self.spec.arguments(inputs, "pixel", seed)
+        # What the contract asks for holds for any number of samples or steps.
+        known = {k: v for k, v in argument_defaults(attribution).items() if v is not None}
+        call = Call(as_tuple(inputs), known | arguments, frozenset(), "pixel")
+        budget = self.spec.budget
+        # A count that None leaves to the method is not known here.
+        with suppress(KeyError, ValueError):
+            if budget is not None and budget.cost(call) > MOST_PASSES:
+                arguments |= self.spec.within(MOST_PASSES, inputs, "pixel")
         if "generator" in accepted_arguments(attribution)[0]:
             arguments["generator"] = seed
         return arguments
