@@ -24,6 +24,7 @@ from captum_ext.checks import (
     check_choice,
     check_differentiable,
     check_inputs,
+    is_continuous,
     one_line,
 )
 from captum_ext.coerce import baselines_of, layer_of
@@ -183,8 +184,7 @@ class _MethodCall:
         self.additional = request.settings.get("additional_forward_args")
         check_additional(self.additional, len(tensors[0]))
         self._take_differentiable()
-        with MODEL_LOCK.alone():
-            facts = observe(eager(self.model), self.copies, self.additional, request.part)
+        facts = observe(eager(self.model), self.copies, self.additional, request.part)
         if facts.output_error:
             raise ValueError(facts.output_error)
         check_batch_first(facts.output_shape)
@@ -198,7 +198,7 @@ class _MethodCall:
 
     def _take_differentiable(self) -> None:
         """Leaves whole numbers beside other inputs to the model: they get no attribution."""
-        floats = [n for n, x in enumerate(self.copies) if _is_continuous(x)]
+        floats = [n for n, x in enumerate(self.copies) if is_continuous(x)]
         if not floats:
             floats = list(range(len(self.copies)))
             if any(x.dtype == torch.bool for x in self.copies):
@@ -219,7 +219,7 @@ class _MethodCall:
 
     def _run(self, facts: ModelFacts, target: Any) -> None:
         spec, request, answer = self.spec, self.request, self.answer
-        if Need.GRADIENTS in spec.needs and not all(map(_is_continuous, self.inputs)):
+        if Need.GRADIENTS in spec.needs and not all(map(is_continuous, self.inputs)):
             answer.applies = False
             check_differentiable(self.inputs)
         if request.output is not None and not hasattr(self.model, "with_output"):
@@ -277,14 +277,15 @@ class _MethodCall:
 
     def _raise_models_error(self) -> None:
         """Runs the model as it is given: what it raises passes unchanged, whatever the method."""
-        given = () if self.additional is None else as_tuple(self.additional)
         with torch.no_grad(), global_seed(self.request.seed), checking():
-            self.model(*(x.clone() for x in self.copies), *given)
+            self.model(*(x.clone() for x in self.copies), *self._given_additional())
 
     def _additional(self) -> tuple[Any, ...]:
         """What the model takes beside the inputs that are explained."""
-        given = () if self.additional is None else as_tuple(self.additional)
-        return (*(self.copies[n] for n in self.others), *given)
+        return (*(self.copies[n] for n in self.others), *self._given_additional())
+
+    def _given_additional(self) -> tuple[Any, ...]:
+        return () if self.additional is None else as_tuple(self.additional)
 
     def _given(self, tensors: tuple[Any, ...]) -> Any:
         """A tuple only where the example is one."""
@@ -486,10 +487,6 @@ def _check_values(answer: Answer) -> None:
     """Drops an attribution that is not finite."""
     if not all(bool(torch.isfinite(part).all()) for part in as_tuple(answer.heat)):
         answer.heat, answer.error = None, NOT_FINITE
-
-
-def _is_continuous(x: Tensor) -> bool:
-    return x.is_floating_point() or x.is_complex()
 
 
 def _parts(result: Any, example: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -27,7 +27,6 @@ from captum_ext.soundness.identities import (
     Conservation,
     GuidedRelus,
     LayeredRelus,
-    SetCompleteness,
 )
 from captum_ext.soundness.suitability import (
     without_deep_lift_rules,
@@ -291,7 +290,7 @@ SPECS: tuple[MethodSpec, ...] = (
         ca.DeepLiftShap,
         _MODULE | {Need.BACKGROUND},
         lacks=without_deep_lift_rules,
-        promises=(SetCompleteness(advice=_USE_IG),),
+        promises=(Completeness(advice=_USE_IG, of_set=True),),
         defaults=_background_defaults,
         promises_dummy=True,
         deviations=_GRAPH | _SET_UNDER_NOISE,

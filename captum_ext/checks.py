@@ -41,6 +41,16 @@ def detached(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
 
 
+def is_continuous(x: Tensor) -> bool:
+    """Whether ``x`` may have a gradient: its numbers are not whole.
+
+    Example:
+        >>> is_continuous(torch.zeros(1)), is_continuous(torch.zeros(1, dtype=torch.int64))
+        (True, False)
+    """
+    return x.is_floating_point() or x.is_complex()
+
+
 def precise(x: Tensor) -> torch.dtype:
     """The dtype of ``x``, or float32, if that is more precise: for sums and small differences.
 

@@ -20,7 +20,7 @@ from captum_ext.registry import as_spec, methods
 from captum_ext.request import Answer
 from captum_ext.results import aligned
 from captum_ext.soundness.identities import Check
-from captum_ext.spec import MethodSpec
+from captum_ext.spec import MethodSpec, TooFewPassesError
 
 #: References of noise, where none are given: each costs as much as the first.
 N_REFERENCES = 2
@@ -175,9 +175,8 @@ def _within(spec: MethodSpec, model: Any, inputs: Any, request: Request, passes:
     if spec.budget is None:
         return ask(spec, model, inputs, request)
     answer = ask(spec, model, inputs, replace(request, passes=passes))
-    if answer.error.startswith("passes must be at least"):
-        least = int(answer.error.split()[5])
-        answer = ask(spec, model, inputs, replace(request, passes=least))
+    if isinstance(answer.exception, TooFewPassesError):
+        answer = ask(spec, model, inputs, replace(request, passes=answer.exception.least))
     return answer
 
 

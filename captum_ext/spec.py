@@ -42,6 +42,23 @@ class Need(str, Enum):
         return self.value
 
 
+class TooFewPassesError(ValueError):
+    """A method takes more passes than it may.
+
+    Args:
+        message: for the user.
+        least: how many it takes at the least.
+    """
+
+    def __init__(self, message: str, least: int) -> None:
+        super().__init__(message)
+        self.least = least
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process hands errors on as pickles.
+        return type(self), (str(self), self.least)
+
+
 @dataclass(frozen=True)
 class MethodSpec:
     """A method and what one must know to run it on an image.
@@ -264,7 +281,7 @@ class MethodSpec:
             >>> get_method("saliency").within(1, image)
             Traceback (most recent call last):
             ...
-            ValueError: passes must be at least 2 for saliency; got 1
+            captum_ext.spec.TooFewPassesError: passes must be at least 2 for saliency; got 1
         """
         budget = self.checked_budget(passes)
         given = given or {}
@@ -286,8 +303,8 @@ class MethodSpec:
             ) from error
         if least > passes:
             settings = f" with its {', '.join(sorted(given))}" if given else ""
-            raise ValueError(
-                f"passes must be at least {least} for {self.name}{settings}; got {passes}"
+            raise TooFewPassesError(
+                f"passes must be at least {least} for {self.name}{settings}; got {passes}", least
             )
         return _as_given(chosen, inputs)
 

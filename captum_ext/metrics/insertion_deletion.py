@@ -62,11 +62,7 @@ def deletion(
     """
     perturber = perturber or SolidColor(0.0)
     run = Run(forward_func, inputs, target, additional_forward_args, perturber, **settings)
-    relevances, _ = relevances_of(attributions, run.images, None)
-    cuts = _cuts(run.images, step_size)
-    orders = [relevance.argsort(stable=True, descending=True) for relevance in relevances]
-    curves = run.outputs([removal([order], cuts) for order in orders])
-    area = _area(curves, cuts)
+    area, curves = _measured(run, attributions, step_size, put_in=False)
     return (area, curves) if return_curves else area
 
 
@@ -99,13 +95,23 @@ def insertion(
     """
     perturber = perturber or Transformed(blur, sigma=INSERTION_BLUR)
     run = Run(forward_func, inputs, target, additional_forward_args, perturber, **settings)
+    area, curves = _measured(run, attributions, step_size, put_in=True)
+    return (area, curves) if return_curves else area
+
+
+def _measured(
+    run: Run, attributions: Any, step_size: int | None, *, put_in: bool
+) -> tuple[Tensor, Tensor]:
+    """The area and the curves as the most relevant pixels are deleted, or put in."""
     relevances, _ = relevances_of(attributions, run.images, None)
     cuts = _cuts(run.images, step_size)
-    # To put in the most relevant first is to remove it last.
-    orders = [relevance.argsort(stable=True, descending=True).flip(0) for relevance in relevances]
-    curves = run.outputs([removal([order], cuts[-1] - cuts) for order in orders])
-    area = _area(curves, cuts)
-    return (area, curves) if return_curves else area
+    orders = [relevance.argsort(stable=True, descending=True) for relevance in relevances]
+    removed = cuts
+    if put_in:
+        # To put in the most relevant first is to remove it last.
+        orders, removed = [order.flip(0) for order in orders], cuts[-1] - cuts
+    curves = run.outputs([removal([order], removed) for order in orders])
+    return _area(curves, cuts), curves
 
 
 def _cuts(images: Tensor, step_size: int | None) -> Tensor:

@@ -85,9 +85,7 @@ def checked_arguments(
     checked = dict(settings)
     for name, optional in COUNTS.items():
         if name in checked and not (optional and checked[name] is None):
-            checked[name] = check_int(checked[name], name, minimum=1)
-            if checked[name] > MOST_COUNTED:
-                raise ValueError(f"{name} must be at most {MOST_COUNTED:,}; got {checked[name]:,}")
+            checked[name] = check_int(checked[name], name, 1, MOST_COUNTED)
     if checked.get("baselines") is not None and not callable(checked["baselines"]):
         checked["baselines"] = _checked_baselines(checked["baselines"], inputs, takes_sets)
     if checked.get("feature_mask") is not None:

@@ -142,6 +142,7 @@ class Completeness:
             sum, and the difference may be near zero.
         of_features: attributions are one number for each feature of ``feature_mask``, repeated
             over its elements.
+        of_set: baselines are a set that all examples share, also where there are as many of them.
         noted: the method notes both sides itself; its baseline is the end of a path.
 
     Example:
@@ -156,6 +157,7 @@ class Completeness:
     advice: str = "do not trust it"
     of_size: float = 0.0
     of_features: bool = False
+    of_set: bool = False
     noted: bool = False
 
     name = "completeness"
@@ -187,7 +189,7 @@ class Completeness:
         )
 
     def _computed(self, run: MethodRun) -> Sides | None:
-        baselines = expanded_baselines(run.settings.get("baselines"), run.inputs)
+        baselines = expanded_baselines(run.settings.get("baselines"), run.inputs, self.of_set)
         if baselines is None:
             return None
         start = torch.stack([run.scores(each) for each in baselines]).mean(0)
@@ -238,9 +240,13 @@ def precision_of(run: MethodRun) -> float:
 
 
 def expanded_baselines(
-    baselines: Any, inputs: tuple[Tensor, ...]
+    baselines: Any, inputs: tuple[Tensor, ...], of_set: bool = False
 ) -> list[tuple[Tensor, ...]] | None:
     """Baselines in any of Captum's forms, as tensors like the inputs; a set of them as a list.
+
+    Args:
+        baselines, inputs: as of ``attribute()``.
+        of_set: tensors are sets, also of as many baselines as there are examples.
 
     Returns:
         One tuple for a single baseline, one for each of a set that is shared by all examples; None
@@ -257,7 +263,7 @@ def expanded_baselines(
     sets: list[list[Tensor]] = []
     for value, x in zip(given, inputs, strict=True):
         if isinstance(value, Tensor) and value.dim() == x.dim() and value.shape[1:] == x.shape[1:]:
-            if len(value) in (1, len(x)):
+            if not of_set and len(value) in (1, len(x)):
                 sets.append([value.to(x).expand_as(x)])
             else:
                 sets.append([row.to(x).expand_as(x) for row in value])
@@ -289,32 +295,6 @@ def _sum_of_features(attributions: tuple[Tensor, ...], masks: tuple[Tensor, ...]
     total = value.new_zeros(len(value), n_features).scatter_add_(1, number, value)
     count = value.new_zeros(len(value), n_features).scatter_add_(1, number, torch.ones_like(value))
     return (total / count.clamp(min=1)).sum(1)
-
-
-@dataclass(frozen=True)
-class SetCompleteness(Completeness):
-    """Completeness in expectation over a set of baselines, whatever their number.
-
-    As :class:`Completeness`; as many baselines as examples are a set, too.
-    """
-
-    def _computed(self, run: MethodRun) -> Sides | None:
-        given = run.settings.get("baselines")
-        if given is None or callable(given):
-            return None
-        rows = as_tuple(given)
-        if any(not isinstance(value, Tensor) for value in rows):
-            return super()._computed(run)
-        sets = [
-            tuple(
-                value[n : n + 1].to(x).expand_as(x)
-                for value, x in zip(rows, run.inputs, strict=True)
-            )
-            for n in range(len(rows[0]))
-        ]
-        start = torch.stack([run.scores(each) for each in sets]).mean(0)
-        total = _sums(run.attributions)
-        return total, run.scores(run.inputs) - start
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any
@@ -19,7 +19,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 import torch
 from torch import Tensor, nn
 
-from captum_ext.checks import as_tuple, one_line
+from captum_ext.checks import as_tuple, is_continuous, one_line
 from captum_ext.layers import CONVOLUTIONS
 from captum_ext.passes import checking
 from captum_ext.randomness import global_seed
@@ -34,6 +34,7 @@ from captum_ext.soundness.graph import (
     tensors_of,
     upstream,
 )
+from captum_ext.soundness.model_lock import MODEL_LOCK
 from captum_ext.soundness.model_output import output_form, pick_output
 
 #: By how much, relative to the largest output, batch mates may change an output by rounding.
@@ -224,7 +225,9 @@ def observe(
     if key not in known:
         if len(known) >= MOST_KEPT:
             known.clear()
-        known[key] = _observe(model, tensors, additional, output)
+        # Nobody else may have hooks on the model while it is observed; what is known needs no lock.
+        with MODEL_LOCK.alone():
+            known[key] = _observe(model, tensors, additional, output)
     return known[key]
 
 
@@ -261,7 +264,7 @@ def _observe(
             for x in additional
         ]
 
-    eager = torch.compiler.set_stance("force_eager") if static["compiled"] else _nothing()
+    eager = torch.compiler.set_stance("force_eager") if static["compiled"] else nullcontext()
     kept = keep_caller_state(model, warns=False)
     with kept, global_seed(0), checking(), warnings.catch_warnings(), eager:
         warnings.simplefilter("ignore")
@@ -294,22 +297,14 @@ class _OutputError(ValueError):
     """No tensor of the model's output can be taken."""
 
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
 def _first_run(
     model: Any, inputs: list[Tensor], additional: list[Any], output: Any
 ) -> tuple[dict[str, Any], Tensor]:
     """What a run on one example shows, and its output."""
-    leaves = [x.clone().requires_grad_() for x in inputs if x.is_floating_point() or x.is_complex()]
+    leaves = [x.clone().requires_grad_() for x in inputs if is_continuous(x)]
     remaining = iter(leaves)
     with torch.enable_grad():
-        passed = [
-            next(remaining).clone() if x.is_floating_point() or x.is_complex() else x.clone()
-            for x in inputs
-        ]
+        passed = [next(remaining).clone() if is_continuous(x) else x.clone() for x in inputs]
         versions = [x._version for x in passed]
         with _Watch(model) as watch:
             whole = model(*passed, *additional)
@@ -320,7 +315,7 @@ def _first_run(
     ordered = upstream(nodes_of(explained) or nodes_of(whole))
     reached = set(ordered)
     depends = dependence(upstream([*nodes_of(whole), *watch.nodes()]), leaves)
-    numbers = [number for number, x in enumerate(inputs) if x.is_floating_point() or x.is_complex()]
+    numbers = [number for number, x in enumerate(inputs) if is_continuous(x)]
     used = frozenset().union(*(depends.get(node, frozenset()) for node in nodes_of(explained)))
     facts = {
         "runs": watch.layer_runs(reached, depends, numbers),
@@ -371,8 +366,8 @@ def _altered(x: Tensor) -> Tensor:
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    a, b = a.double(), b.double()
     tolerance = BATCH_ROUNDING.get(b.dtype, 1e-3)
+    a, b = a.double(), b.double()
     finite = torch.isfinite(a) & torch.isfinite(b)
     scale = float(b[finite].abs().max()) if bool(finite.any()) else 0.0
     return not bool(((a - b).abs()[finite] > tolerance * scale + 1e-12).any())

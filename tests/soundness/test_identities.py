@@ -17,7 +17,6 @@ from captum_ext.soundness.identities import (
     Completeness,
     Conservation,
     MethodRun,
-    SetCompleteness,
     compare,
     expanded_baselines,
     general_checks,
@@ -272,7 +271,7 @@ def test_completeness_over_a_set_takes_the_mean_whatever_its_number(n_baselines)
     model, x = nn.Linear(2, 1), torch.rand(2, 2)
     rows = torch.rand(n_baselines, 2)
     right = model.weight.detach() * (x - rows.mean(0))
-    assert SetCompleteness().check(run_of(model, x, right, baselines=rows)).holds
+    assert Completeness(of_set=True).check(run_of(model, x, right, baselines=rows)).holds
 
 
 @pytest.mark.parametrize(
