@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from captum_ext.asking import Request, ask
+from captum_ext.asking import ZERO, Request, ask
 from captum_ext.exam.known_model import KnownModel
 from captum_ext.exam.score import score
 from captum_ext.forward import Passes
@@ -32,6 +32,8 @@ class ExamAnswer:
             explains the logit whatever the exam asks for, one on probabilities the probability.
         status: ``"ok"``, ``"skipped"`` (the method does not apply) or ``"failed"``.
         detail: why it was skipped or failed, or what is odd about the answer.
+        blank: why the map shows nothing; empty where it shows something.
+        broken: the names of the checks that fail.
         rank, share, hit, agreement: see :class:`~captum_ext.exam.score.Score`.
         n_relevant: how many pixels the answer lies in.
         passes: examples sent through the model.
@@ -57,6 +59,8 @@ class ExamAnswer:
     seconds: float = 0.0
     attribution: Tensor | None = field(default=None, repr=False)
     floor: float = 0.0
+    blank: str = ""
+    broken: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -147,9 +151,12 @@ def answer(
         result.floor,
         _shapley_values(explained, image, target),
     )
-    result.detail = "; ".join(answer.remarks)
-    if not result.detail and float(answer.heat.abs().max()) < result.floor:
-        result.detail = "rounding error"
+    if ZERO in answer.remarks:
+        result.blank = ZERO
+    elif float(answer.heat.abs().max()) < result.floor:
+        result.blank = "rounding error"
+    result.broken = [check.name for check in answer.failed if check.text != ZERO]
+    result.detail = "; ".join(dict.fromkeys([*filter(None, [result.blank]), *answer.remarks]))
     return result
 
 

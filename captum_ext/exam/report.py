@@ -185,8 +185,8 @@ def _figure_title(answer: ExamAnswer, model: KnownModel) -> str:
 
 
 def _verdict(answer: ExamAnswer, model: KnownModel) -> str:
-    if answer.detail:
-        return f"miss: {answer.detail}"
+    if answer.blank:
+        return f"miss: {answer.blank}"
     if answer.n_relevant == 1:
         found = f"center has {_percent(answer.share)}"
     elif answer.share > HIT_SHARE:
@@ -194,7 +194,8 @@ def _verdict(answer: ExamAnswer, model: KnownModel) -> str:
     else:
         found = f"these have {_percent(answer.share)}"
     right = _is_right(answer, model)
-    return found if right is None else f"{'hit' if right else 'miss'}: {found}"
+    verdict = found if right is None else f"{'hit' if right else 'miss'}: {found}"
+    return "\n".join([verdict, *(f"breaks {name}" for name in answer.broken)])
 
 
 def _is_right(answer: ExamAnswer, model: KnownModel) -> bool | None:
